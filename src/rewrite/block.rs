@@ -1,0 +1,74 @@
+//! One block: all lines up to and including a blank line.
+
+use crate::sse::field::Field;
+
+/// What is known of the block being read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Block {
+    /// Offset of its first byte.
+    pub(crate) start: u64,
+    /// Offset of the current line's first byte.
+    pub(crate) line_start: u64,
+    pub(crate) field: Option<Field>,
+    pub(crate) has_data: bool,
+    /// Some data line has a value.
+    pub(crate) has_payload: bool,
+    pub(crate) has_comment: bool,
+    /// Some line is no comment.
+    pub(crate) has_field: bool,
+    /// Where the last data line's value ended, once it has.
+    pub(crate) data_end: u64,
+    /// Another line stands after that data line.
+    pub(crate) left_data: bool,
+    /// A further data line has begun; its value, and with it the join, has not.
+    pub(crate) joining: bool,
+    /// A comment whose text is to be replaced has begun, its text has not.
+    pub(crate) comment_waits: bool,
+    pub(crate) sentinel: Sentinel,
+    /// The event type, as far as it can matter.
+    pub(crate) event_type: Vec<u8>,
+    /// The value of an `id:` line being read, and of the last whole one.
+    pub(crate) id_value: Vec<u8>,
+    pub(crate) id: Option<Vec<u8>>,
+    /// An edit of it has left.
+    pub(crate) rewritten: bool,
+    /// It streams into nothing.
+    pub(crate) dropping: bool,
+}
+
+impl Block {
+    /// A block that begins at `start`.
+    pub(crate) fn at(start: u64) -> Self {
+        Block { start, line_start: start, ..Block::default() }
+    }
+}
+
+/// Recognises a payload that is `[DONE]`, with or without white space around it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sentinel {
+    matched: u8,
+    other: bool,
+}
+
+impl Sentinel {
+    const TEXT: &'static [u8] = b"[DONE]";
+
+    #[inline]
+    pub(crate) fn push(&mut self, payload: &[u8]) {
+        for &byte in payload {
+            if self.other {
+                return;
+            }
+            let outside = self.matched == 0 || self.is_done();
+            if Self::TEXT.get(usize::from(self.matched)) == Some(&byte) {
+                self.matched += 1;
+            } else if !(outside && matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) {
+                self.other = true;
+            }
+        }
+    }
+
+    pub(crate) fn is_done(self) -> bool {
+        !self.other && usize::from(self.matched) == Self::TEXT.len()
+    }
+}

@@ -1,0 +1,91 @@
+//! Edits into output: functions are called, texts are written, what no edit covers passes.
+
+use crate::error::Error;
+use crate::rules::rule::Rule;
+
+use super::edit::{OPEN, What};
+use super::plan::Planner;
+use super::splice::Out;
+
+/// Where the output stands.
+pub(crate) struct Mark {
+    /// Offset up to which the input has left or gone.
+    pub(crate) emitted: u64,
+    /// An edit of the payload has left.
+    pub(crate) rewritten: bool,
+}
+
+impl Planner<'_> {
+    /// Calls each function that has a value to see, outermost first, before anything from there on leaves.
+    pub(crate) fn call_functions(&mut self) -> Result<(), Error> {
+        let mut from = 0;
+        while let Some((i, rule, start, end)) = self.plan.next_function(from) {
+            let Rule::Transform { function, .. } = self.rules.rule(rule) else { break };
+            let text = function(&self.raw.payload(start, end)).map_err(Error::Transform)?;
+            self.plan.function_said(i, text);
+            from = i;
+        }
+        Ok(())
+    }
+
+    /// Splices everything up to `upto` into the output.
+    pub(crate) fn emit(&mut self, mark: &mut Mark, upto: u64, comment: &[u8], out: &mut Out<'_, '_>) {
+        let mut done = 0;
+        while let Some(&edit) = self.plan.edits.get(done) {
+            if edit.is_pending() || edit.start > upto || (edit.start == upto && edit.end > upto) {
+                break;
+            }
+            if edit.what != What::Nothing {
+                out.copy(mark.emitted, edit.start);
+                mark.rewritten |= !edit.is_of_line();
+                self.write(edit.what, comment, out);
+                mark.emitted = edit.end.min(upto);
+                if edit.end > upto {
+                    let rest = &mut self.plan.edits[done];
+                    rest.what = if edit.is_of_line() { What::DropComment } else { What::Drop };
+                    rest.start = upto;
+                    break;
+                }
+            }
+            done += 1;
+        }
+        if mark.emitted < upto {
+            out.copy(mark.emitted, upto);
+            mark.emitted = upto;
+        }
+        self.plan.forget(done);
+    }
+
+    fn write(&mut self, what: What, comment: &[u8], out: &mut Out<'_, '_>) {
+        match what {
+            What::Text(rule, choice) => out.write(self.rules.rule(rule).text(choice)),
+            What::Null => out.write(b"null"),
+            What::Number(rule) => self.write_number(rule, out),
+            What::Made(i) => out.write(&self.plan.made[i as usize]),
+            What::Rename(rule) => out.write(&self.rules.members[rule as usize]),
+            What::Insert(rule, comma) => {
+                if comma {
+                    out.write(b",");
+                }
+                out.write(&self.rules.members[rule as usize]);
+                self.write_number(rule, out);
+            }
+            What::Comment => out.write(comment),
+            _ => {}
+        }
+    }
+
+    /// The event's number, if the rule numbers events.
+    fn write_number(&mut self, rule: u32, out: &mut Out<'_, '_>) {
+        if let Some(counter) = self.counters.iter_mut().find(|counter| counter.rule == rule) {
+            out.write(counter.number().to_string().as_bytes());
+        }
+    }
+
+    /// Forgets what would be spliced up to `upto`.
+    pub(crate) fn discard(&mut self, mark: &mut Mark, upto: u64) {
+        let gone = self.plan.edits.iter().take_while(|edit| !edit.is_pending() && edit.end <= upto && edit.end != OPEN);
+        self.plan.forget(gone.count());
+        mark.emitted = upto;
+    }
+}

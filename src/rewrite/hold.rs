@@ -1,0 +1,67 @@
+//! The only owner of bytes kept between two calls.
+
+use crate::limits::IDLE_CAPACITY;
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hold {
+    buffer: Vec<u8>,
+    /// Bytes at the front that have left since.
+    gone: usize,
+}
+
+impl Hold {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.buffer[self.gone..]
+    }
+
+    /// Keeps the last `count` bytes of what was held and the chunk, and lets the rest go. Room grows by doubling, but
+    /// not past `limit` where that suffices.
+    pub(crate) fn keep(&mut self, count: usize, chunk: &[u8], limit: usize) {
+        if let Some(start) = chunk.len().checked_sub(count) {
+            self.buffer.clear();
+            self.gone = 0;
+            self.append(&chunk[start..], limit);
+            if count == 0 && self.buffer.capacity() > IDLE_CAPACITY {
+                self.buffer = Vec::new();
+            }
+            return;
+        }
+        self.gone = self.buffer.len() - (count - chunk.len());
+        // Moving the rest to the front costs its length, so it waits until a quarter is gone: linear in all.
+        if self.gone * 4 > self.buffer.len() {
+            self.buffer.drain(..self.gone);
+            self.gone = 0;
+        }
+        self.append(chunk, limit);
+    }
+
+    fn append(&mut self, bytes: &[u8], limit: usize) {
+        let needed = self.buffer.len() + bytes.len();
+        if needed > self.buffer.capacity() {
+            let doubled = (self.buffer.capacity() * 2).min(limit.max(needed));
+            self.buffer.reserve_exact(doubled.max(needed) - self.buffer.len());
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_bytes_are_kept_whatever_was_kept_before() {
+        let input: Vec<u8> = (0..=255).cycle().take(5000).collect();
+        for (step, count) in [(1, 3), (7, 7), (7, 100), (100, 40), (64, 0), (1, 900)] {
+            let mut hold = Hold::default();
+            let mut fed = 0;
+            for chunk in input.chunks(step) {
+                fed += chunk.len();
+                let count = count.min(hold.bytes().len() + chunk.len());
+                hold.keep(count, chunk, 1024);
+                assert_eq!(hold.bytes(), &input[fed - count..fed]);
+                assert!(hold.buffer.capacity() <= 2048);
+            }
+        }
+    }
+}

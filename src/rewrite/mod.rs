@@ -1,0 +1,11 @@
+//! Rewriting: one block after another, held in one place, spliced in one pass.
+
+pub(crate) mod block;
+pub(crate) mod body;
+pub(crate) mod capture;
+pub(crate) mod edit;
+pub(crate) mod emit;
+pub(crate) mod hold;
+pub(crate) mod plan;
+pub(crate) mod rewriter;
+pub(crate) mod splice;
