@@ -239,8 +239,8 @@ impl Rule {
         }
         let both_rename = matches!((self, later), (Rule::Rename { .. }, Rule::Rename { .. }));
         if both_rename || (self.inserts() && later.inserts()) || self.reach().overlaps(&later.reach()) {
-            let problem = format_args!("{} and {} would edit the same place: keep one", self.name(), later.name());
-            return Err(RuleError::at_offset(later.path().map_or("", Path::as_str), 0, problem));
+            let problem = format_args!("{} and {} would edit the same place, keep one of them", self.name(), later.name());
+            return Err(RuleError::at_path(other.as_str(), problem));
         }
         Ok(())
     }

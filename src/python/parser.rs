@@ -1,0 +1,84 @@
+//! `Parser` and `Event`.
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::{Event, Parser};
+
+use super::convert::{busy, chunk};
+
+#[pyclass(name = "Event", module = "sse_fast", frozen, eq, hash, get_all)]
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct PyEvent {
+    event: String,
+    data: String,
+    id: String,
+    retry: Option<u64>,
+}
+
+#[pymethods]
+impl PyEvent {
+    #[classattr]
+    #[allow(non_upper_case_globals)]
+    const __match_args__: (&'static str, &'static str, &'static str, &'static str) = ("event", "data", "id", "retry");
+
+    #[new]
+    #[pyo3(signature = (event = "message".to_owned(), data = String::new(), id = String::new(), retry = None))]
+    fn new(event: String, data: String, id: String, retry: Option<u64>) -> Self {
+        PyEvent { event, data, id, retry }
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let py = slf.py();
+        let event = slf.get();
+        let text = |value: &str| -> PyResult<String> { Ok(value.into_pyobject(py)?.repr()?.to_string()) };
+        let retry = event.retry.map_or_else(|| "None".to_owned(), |retry| retry.to_string());
+        let (name, data, id) = (text(&event.event)?, text(&event.data)?, text(&event.id)?);
+        Ok(format!("Event(event={name}, data={data}, id={id}, retry={retry})"))
+    }
+
+    fn __getnewargs__(&self) -> (String, String, String, Option<u64>) {
+        (self.event.clone(), self.data.clone(), self.id.clone(), self.retry)
+    }
+}
+
+impl From<Event> for PyEvent {
+    fn from(Event { event, data, id, retry }: Event) -> Self {
+        PyEvent { event, data, id, retry }
+    }
+}
+
+#[pyclass(name = "Parser", module = "sse_fast")]
+pub(super) struct PyParser(Parser);
+
+#[pymethods]
+impl PyParser {
+    #[new]
+    fn new() -> Self {
+        PyParser(Parser::new())
+    }
+
+    fn feed(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<Vec<PyEvent>> {
+        let data: Bound<'_, PyBytes> = chunk(data)?;
+        let mut parser = slf.try_borrow_mut().map_err(|_| busy("Parser"))?;
+        let mut events = Vec::new();
+        parser.0.feed(data.as_bytes(), |event| events.push(event.into()));
+        Ok(events)
+    }
+
+    /// The standard discards an event that has no blank line after it.
+    fn finish(&mut self) -> Vec<PyEvent> {
+        self.0.discard();
+        Vec::new()
+    }
+
+    #[getter]
+    fn last_event_id(&self) -> &str {
+        self.0.last_event_id()
+    }
+
+    #[getter]
+    fn retry(&self) -> Option<u64> {
+        self.0.retry()
+    }
+}
