@@ -59,7 +59,10 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::InvalidEvent { offset } => {
-                write!(f, "the payload of an event is not JSON: unexpected byte or end at offset {offset} of the stream")
+                write!(
+                    f,
+                    "the payload of an event is not JSON: unexpected byte or end at offset {offset} of the stream"
+                )
             }
             Error::Finished => f.write_str("this rewriter is finished: make a new one for each stream"),
             Error::Transform(error) => write!(f, "a transform failed: {error}"),

@@ -85,16 +85,16 @@ class Condition(_Immutable):
     __slots__ = ()
 
 
-def _encode(path: str, value: object) -> bytes:
-    """The JSON text of a value: compact, non-ASCII as it is, no NaN."""
+def _encode(path: str, value: object, *, allow_nan: bool = False) -> bytes:
+    """The JSON text of a value: compact, non-ASCII as it is."""
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=allow_nan)
     except (TypeError, ValueError, RecursionError) as error:
         raise RuleError(f"path '{path}': the value is not JSON: {error}", path) from error
     try:
         return text.encode()
     except UnicodeEncodeError:  # a lone surrogate has no UTF-8, only its escape
-        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+        return json.dumps(value, separators=(",", ":"), allow_nan=allow_nan).encode()
 
 
 def _encode_unless(nothing: Sentinel, path: str, value: object) -> bytes | None:
@@ -247,7 +247,7 @@ def _same(before: str, result: object) -> bool:
 
 def _encode_result(path: str, result: object) -> bytes:
     try:
-        return _encode(path, result)
+        return _encode(path, result, allow_nan=True)  # the stream's own NaN may be in it
     except RuleError as error:
         raise TypeError(f"path '{path}': the function of a Transform returned no JSON value: {error}") from error
 

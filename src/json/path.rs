@@ -264,16 +264,19 @@ mod tests {
     #[test]
     fn every_segment_is_read() {
         assert_eq!(segments("$"), []);
-        assert_eq!(segments("$.a['b'][\"c\"][0][*].*..d..['e f']"), [
-            name("a"),
-            name("b"),
-            name("c"),
-            Segment::Index(0),
-            Segment::Wildcard,
-            Segment::Wildcard,
-            Segment::Descendant("d".into()),
-            Segment::Descendant("e f".into()),
-        ]);
+        assert_eq!(
+            segments("$.a['b'][\"c\"][0][*].*..d..['e f']"),
+            [
+                name("a"),
+                name("b"),
+                name("c"),
+                Segment::Index(0),
+                Segment::Wildcard,
+                Segment::Wildcard,
+                Segment::Descendant("d".into()),
+                Segment::Descendant("e f".into()),
+            ]
+        );
         assert_eq!(segments("$ .a [ 'b' ] [ 1 ]"), [name("a"), name("b"), Segment::Index(1)]);
         assert_eq!(segments(r#"$['\'\\\/\n\u00e9\uD83D\uDE00']"#), [name("'\\/\né\u{1F600}")]);
         assert_eq!(segments("$.Ünï_9"), [name("Ünï_9")]);

@@ -194,6 +194,20 @@ impl Scanner {
         self.depth == 0 && matches!(self.state, State::Number(_))
     }
 
+    /// No digit follows here: a number in a container ends.
+    pub(crate) fn end_number<S: Sink>(&mut self, at: u64, sink: &mut S) {
+        if let State::Number(number) = self.state {
+            if number.may_end() && self.depth > 0 {
+                self.end_scalar(at, sink);
+            }
+        }
+    }
+
+    /// The text is wrong, the caller says where.
+    pub(crate) fn invalidate(&mut self, at: u64) {
+        self.state = State::Invalid(at);
+    }
+
     fn in_object(&self) -> bool {
         let at = usize::from(self.depth) - 1;
         self.objects[at / 64] >> (at % 64) & 1 == 1
@@ -452,8 +466,25 @@ mod tests {
     #[test]
     fn texts_are_accepted() {
         for text in [
-            "{}", "[]", " [ ] ", "0", "-0", "-1.5e+10", "1E5", "12", "\"\"", "\"a\\u00e9\\n\"", "null", "true", "false",
-            "NaN", "-Infinity", "Infinity", "{\"a\":[1,{\"b\":null}],\"\":0}\n", "[\"\\\\\"]", "\t{\"a\" : 1 }\r\n",
+            "{}",
+            "[]",
+            " [ ] ",
+            "0",
+            "-0",
+            "-1.5e+10",
+            "1E5",
+            "12",
+            "\"\"",
+            "\"a\\u00e9\\n\"",
+            "null",
+            "true",
+            "false",
+            "NaN",
+            "-Infinity",
+            "Infinity",
+            "{\"a\":[1,{\"b\":null}],\"\":0}\n",
+            "[\"\\\\\"]",
+            "\t{\"a\" : 1 }\r\n",
         ] {
             assert_eq!(status(text.as_bytes()), Status::Complete, "{text}");
         }
@@ -462,9 +493,28 @@ mod tests {
     #[test]
     fn texts_are_refused_at_their_first_wrong_byte() {
         for (text, at) in [
-            ("{]", 1), ("[}", 1), ("[1,]", 3), ("{\"a\":1,}", 7), ("01", 1), ("1.e", 2), ("-a", 1), ("-NaN", 1),
-            ("\"\n\"", 1), ("\"\\x\"", 2), ("\"\\u12g\"", 5), ("nul1", 3), ("[1 2]", 3), ("{a:1}", 1), ("1 2", 2), ("'a'", 0),
-            ("{\"a\" 1}", 5), ("[1]]", 3), ("+1", 0), ("{\"a\":}", 5), ("[,1]", 1), ("{,}", 1),
+            ("{]", 1),
+            ("[}", 1),
+            ("[1,]", 3),
+            ("{\"a\":1,}", 7),
+            ("01", 1),
+            ("1.e", 2),
+            ("-a", 1),
+            ("-NaN", 1),
+            ("\"\n\"", 1),
+            ("\"\\x\"", 2),
+            ("\"\\u12g\"", 5),
+            ("nul1", 3),
+            ("[1 2]", 3),
+            ("{a:1}", 1),
+            ("1 2", 2),
+            ("'a'", 0),
+            ("{\"a\" 1}", 5),
+            ("[1]]", 3),
+            ("+1", 0),
+            ("{\"a\":}", 5),
+            ("[,1]", 1),
+            ("{,}", 1),
         ] {
             assert_eq!(status(text.as_bytes()), Status::Invalid(at), "{text}");
         }
@@ -472,7 +522,8 @@ mod tests {
 
     #[test]
     fn texts_are_incomplete() {
-        for text in ["", " ", "{", "[1", "\"a", "-", "1.", "1e", "1e+", "tru", "{\"a\"", "{\"a\":", "-Infinit", "[\"\\"] {
+        for text in ["", " ", "{", "[1", "\"a", "-", "1.", "1e", "1e+", "tru", "{\"a\"", "{\"a\":", "-Infinit", "[\"\\"]
+        {
             assert_eq!(status(text.as_bytes()), Status::Incomplete, "{text}");
         }
     }

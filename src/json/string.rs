@@ -14,9 +14,8 @@ pub(crate) fn plain_run(bytes: &[u8]) -> usize {
         let x = u64::from_le_bytes(*word);
         let quote = x ^ (LOW * u64::from(b'"'));
         let slash = x ^ (LOW * u64::from(b'\\'));
-        let marks = (quote.wrapping_sub(LOW) & !quote)
-            | (slash.wrapping_sub(LOW) & !slash)
-            | (x.wrapping_sub(LOW * 0x20) & !x);
+        let marks =
+            (quote.wrapping_sub(LOW) & !quote) | (slash.wrapping_sub(LOW) & !slash) | (x.wrapping_sub(LOW * 0x20) & !x);
         if marks & HIGH != 0 {
             return i * 8 + ((marks & HIGH).trailing_zeros() / 8) as usize;
         }

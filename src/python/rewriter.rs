@@ -110,18 +110,8 @@ impl PyRewriter {
 
     #[getter]
     fn stats(&self) -> PyStats {
-        let Stats {
-            events,
-            rewritten,
-            invalid,
-            dropped,
-            comments,
-            bytes_in,
-            bytes_out,
-            done,
-            truncated,
-            oversize,
-        } = self.rewriter.stats();
+        let Stats { events, rewritten, invalid, dropped, comments, bytes_in, bytes_out, done, truncated, oversize } =
+            self.rewriter.stats();
         PyStats { events, rewritten, invalid, dropped, comments, bytes_in, bytes_out, done, truncated, oversize }
     }
 

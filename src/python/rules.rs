@@ -58,11 +58,9 @@ fn rule(spec: &Bound<'_, PyTuple>) -> PyResult<Rule> {
     Ok(match op.extract::<&str>()? {
         "replace" => Rule::Replace { path: path(&at(1)?)?, value: json(&at(2)?)?, when: optional(&at(3)?)? },
         "set" => Rule::Set { path: path(&at(1)?)?, value: json(&at(2)?)? },
-        "default" => Rule::Default {
-            path: path(&at(1)?)?,
-            value: json(&at(2)?)?,
-            null_counts_as_missing: at(3)?.extract()?,
-        },
+        "default" => {
+            Rule::Default { path: path(&at(1)?)?, value: json(&at(2)?)?, null_counts_as_missing: at(3)?.extract()? }
+        }
         "remove" => Rule::Remove { path: path(&at(1)?)?, when: optional(&at(2)?)? },
         "rename" => Rule::Rename { path: path(&at(1)?)?, key: at(2)?.extract()? },
         "map" => {

@@ -68,6 +68,11 @@ impl Sentinel {
         }
     }
 
+    /// True once it can no longer be.
+    pub(crate) fn is_other(self) -> bool {
+        self.other
+    }
+
     pub(crate) fn is_done(self) -> bool {
         !self.other && usize::from(self.matched) == Self::TEXT.len()
     }

@@ -37,7 +37,7 @@ impl Rules {
         if scanner.status() != Status::Complete {
             planner.plan.invalidate(0);
         }
-        planner.call_functions()?;
+        planner.call_functions().map_err(|(error, _)| error)?;
         let mut out = Out::new(raw, out);
         planner.emit(&mut Mark { emitted: 0, rewritten: false }, body.len() as u64, b"", &mut out);
         let (_, unchanged) = out.finish(true);

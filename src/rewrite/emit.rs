@@ -16,12 +16,13 @@ pub(crate) struct Mark {
 }
 
 impl Planner<'_> {
-    /// Calls each function that has a value to see, outermost first, before anything from there on leaves.
-    pub(crate) fn call_functions(&mut self) -> Result<(), Error> {
+    /// Calls each function that has a value to see, outermost first, before anything from there on leaves. An error comes
+    /// with the offset of the value that the function failed on.
+    pub(crate) fn call_functions(&mut self) -> Result<(), (Error, u64)> {
         let mut from = 0;
         while let Some((i, rule, start, end)) = self.plan.next_function(from) {
             let Rule::Transform { function, .. } = self.rules.rule(rule) else { break };
-            let text = function(&self.raw.payload(start, end)).map_err(Error::Transform)?;
+            let text = function(&self.raw.payload(start, end)).map_err(|error| (Error::Transform(error), start))?;
             self.plan.function_said(i, text);
             from = i;
         }

@@ -36,6 +36,8 @@ struct Frame {
     name_released: bool,
     /// The white space after the last value has left already.
     space_released: bool,
+    /// The current value is larger than may be held.
+    unseen: bool,
     /// The name being read is longer than all that matter.
     long_name: bool,
     /// Index of the current element.
@@ -64,7 +66,9 @@ enum Edits {
     /// Decide the pending edit of this number.
     Pending(usize),
     /// End the plan's open edit; it is a removal or not.
-    Open { removal: bool },
+    Open {
+        removal: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -247,7 +251,8 @@ impl Plan {
             Edits::Pending(number) => Some(number),
             _ => None,
         });
-        let numbers = pending.chain(self.open.as_mut()).chain(self.renames.iter_mut().map(|renaming| &mut renaming.edit));
+        let numbers =
+            pending.chain(self.open.as_mut()).chain(self.renames.iter_mut().map(|renaming| &mut renaming.edit));
         numbers.filter(|number| **number >= first).for_each(|number| *number += 1);
         for frame in &mut self.frames {
             let others = frame.watch.iter_mut().chain(frame.removed.as_mut());
@@ -470,6 +475,7 @@ impl Planner<'_> {
         let frame = self.top();
         frame.value_start = at;
         frame.watch = None;
+        frame.unseen = false;
         let begun = std::mem::replace(&mut frame.edit, Edits::No);
         let child = rules.state(frame.child);
         if child.wants_value {
@@ -589,16 +595,16 @@ impl Planner<'_> {
 
     /// Ends a value that something matches. True where it is removed.
     fn end_wanted(&mut self, state: &State, after: u64) -> bool {
-        let Frame { value_start: start, edit, watch, kept, .. } = *self.top();
+        let Frame { value_start: start, edit, watch, kept, unseen, .. } = *self.top();
         self.top().edit = Edits::No;
         let pending = match edit {
             Edits::Pending(number) => Some(number),
             _ => watch,
         };
         // A pending edit that is pending no more was larger than may be held.
-        let seen = pending.is_none_or(|number| self.plan.get(number).is_some_and(|edit| edit.is_pending()));
+        let seen = !unseen && pending.is_none_or(|number| self.plan.get(number).is_some_and(|edit| edit.is_pending()));
         if seen {
-            self.observe(state, start, after);
+            self.observe(state, edit, start, after);
         }
         if let Some(number) = watch {
             self.plan.cancel(number);
@@ -623,7 +629,7 @@ impl Planner<'_> {
     }
 
     /// Captures, conditions and counters look at the value.
-    fn observe(&mut self, state: &State, start: u64, after: u64) {
+    fn observe(&mut self, state: &State, edit: Edits, start: u64, after: u64) {
         for &capture in &state.captures {
             if !self.captured.wants(self.rules, capture) {
                 continue;
@@ -641,6 +647,9 @@ impl Planner<'_> {
             if !self.plan.streaming && value.matches(&self.raw.payload(start, after)) {
                 self.set_hit(hit.bit);
             }
+        }
+        if !matches!(edit, Edits::Pending(_)) {
+            return;
         }
         for &id in &state.edits {
             let Some(counter) = self.counters.iter_mut().find(|counter| counter.rule == id) else { continue };
@@ -724,7 +733,9 @@ impl Planner<'_> {
                 if rule != at_end.rule {
                     continue;
                 }
-                let Some(edit) = self.plan.get(edit).filter(|edit| edit.what == What::MayRename(rule)) else { continue };
+                let Some(edit) = self.plan.get(edit).filter(|edit| edit.what == What::MayRename(rule)) else {
+                    continue;
+                };
                 if free {
                     *edit = Edit { end: name_end, what: What::Rename(rule), ..*edit };
                     self.plan.mark(taken, at_end.slot);
@@ -805,6 +816,7 @@ impl Planner<'_> {
         self.plan.void = Some(depth);
         self.plan.tail = NONE;
         self.plan.frames[depth].edit = Edits::Open { removal };
+        self.plan.frames[depth].unseen = true;
         for inner in &mut self.plan.frames[depth + 1..] {
             inner.edit = Edits::No;
             inner.removed = None;
@@ -835,6 +847,7 @@ fn frame(state: StateId, child: StateId, object: bool, after: u64, seen_base: us
         released: false,
         name_released: false,
         space_released: false,
+        unseen: false,
         long_name: false,
         index: 0,
         comma: 0,
@@ -864,6 +877,9 @@ impl Sink for Planner<'_> {
         let (seen, renames) = (self.plan.seen.len(), self.plan.renames.len());
         self.plan.frames.push(frame(child, DEAD, object, at + 1, seen, renames));
         self.plan.seen.resize(seen + 2 * Plan::words(state), 0);
+        // An insertion into an empty object goes before its white space.
+        self.plan.tail = at + 1;
+        self.plan.tail_deadline = at + 1 + self.patience();
         true
     }
 
@@ -901,7 +917,8 @@ impl Sink for Planner<'_> {
         frame.name_start = at;
         frame.long_name = false;
         frame.name_released = false;
-        self.plan.tail = self.plan.tail.min(at);
+        let first = frame.comma < frame.last_end;
+        self.plan.tail = if first { at } else { self.plan.tail.min(at) };
         self.plan.tail_deadline = NONE;
     }
 

@@ -419,7 +419,12 @@ impl Rewriter {
         self.block.joining = false;
         let from = self.block.data_end;
         let (mut planner, json, _) = self.parts(raw);
+        let before = json.status();
         json.feed(b"\n", from, &mut planner);
+        if json.status() != before && json.status() == Status::Invalid(from) {
+            // The line break of the join has no place of its own: what it breaks is known where the payload goes on.
+            json.invalidate(at);
+        }
         self.block.sentinel.push(b"\n");
         if self.block.left_data {
             self.block.left_data = false;
@@ -434,6 +439,9 @@ impl Rewriter {
                     self.join(content_end, raw);
                 }
                 self.block.data_end = content_end;
+                // Whatever follows, a number ends with its line.
+                let (mut planner, json, _) = self.parts(raw);
+                json.end_number(content_end, &mut planner);
             }
             Some(Field::Comment) => match self.options.comments {
                 Comments::Keep => {}
@@ -477,7 +485,10 @@ impl Rewriter {
             match self.options.on_invalid {
                 OnInvalid::Pass => {}
                 OnInvalid::Drop => drop |= !self.plan.streaming,
-                OnInvalid::Raise => return Err(Error::InvalidEvent { offset: at }),
+                OnInvalid::Raise => {
+                    let cut = self.json.status() == Status::Incomplete;
+                    return self.raise(at, if cut { self.block.line_start } else { at }, raw, out);
+                }
             }
         } else if matches!(payload, Payload::Done) {
             self.invalidate(end);
@@ -507,6 +518,9 @@ impl Rewriter {
 
     /// The payload is no JSON.
     fn invalidate(&mut self, at: u64) {
+        if self.plan.streaming {
+            self.start_counters();
+        }
         self.plan.invalidate(at);
         for counter in &mut self.counters {
             counter.found = None;
@@ -525,7 +539,12 @@ impl Rewriter {
         self.start_counters();
         let mut mark = Mark { emitted: self.emitted, rewritten: false };
         let (mut planner, _, options) = self.parts(raw);
-        planner.call_functions()?;
+        let called = planner.call_functions();
+        let upto = match called {
+            Ok(()) => upto,
+            Err((_, at)) if planner.plan.streaming => upto.min(at),
+            Err((error, _)) => return Err(error),
+        };
         let comment = match &options.comments {
             Comments::Replace(text) => text.as_bytes(),
             _ => b"",
@@ -533,7 +552,7 @@ impl Rewriter {
         planner.emit(&mut mark, upto, comment, out);
         self.emitted = mark.emitted;
         self.block.rewritten |= mark.rewritten;
-        Ok(())
+        called.map_err(|(error, _)| error)
     }
 
     fn begin_block(&mut self, at: u64) {
@@ -552,9 +571,7 @@ impl Rewriter {
             tests.iter().all(|test| match test {
                 Test::Hit(bit) => self.plan.container && self.plan.hit(*bit),
                 Test::NoHit(bit) => whole && self.plan.container && !self.plan.hit(*bit),
-                Test::EventIs(name) if self.block.event_type.is_empty() => {
-                    self.block.has_data && **name == *b"message"
-                }
+                Test::EventIs(name) if self.block.event_type.is_empty() => self.block.has_data && **name == *b"message",
                 Test::EventIs(name) => **name == *self.block.event_type,
             })
         })
@@ -571,14 +588,29 @@ impl Rewriter {
         self.stream(raw, out)
     }
 
+    /// Ends the stream with an error. Of an event that streams what came before `upto` has left, or leaves now.
+    fn raise(&mut self, offset: u64, upto: u64, raw: Raw<'_>, out: &mut Out<'_, '_>) -> Result<(), Error> {
+        if self.plan.streaming && !self.block.dropping {
+            self.emit(upto, raw, out)?;
+        }
+        Err(Error::InvalidEvent { offset })
+    }
+
     /// Lets go of what is decided.
     fn stream(&mut self, raw: Raw<'_>, out: &mut Out<'_, '_>) -> Result<(), Error> {
         let pos = self.pos;
+        let mut upto = pos;
         if let (Status::Invalid(at), false) = (self.json.status(), self.block.sentinel.is_done()) {
             self.invalidate(at);
+            if self.options.on_invalid == OnInvalid::Raise {
+                if self.block.sentinel.is_other() {
+                    return self.raise(at, at, raw, out);
+                }
+                upto = at;
+            }
         }
         self.parts(raw).0.decide_overdue(pos);
-        let mut upto = self.plan.frontier(pos);
+        upto = self.plan.frontier(upto);
         // What is dropped may end with this line or go on in the next data line: until that is known, it stays.
         let between = self.block.field == Some(Field::Data) && (self.block.joining || self.lines.in_name());
         if between && self.plan.is_dropping() {

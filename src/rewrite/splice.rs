@@ -23,11 +23,7 @@ impl<'a> Raw<'a> {
     fn parts(&self, start: u64, end: u64) -> (&'a [u8], &'a [u8]) {
         let held_at = self.chunk_at - self.held.len() as u64;
         let split = self.chunk_at.clamp(start, end);
-        let held = if start < split {
-            &self.held[(start - held_at) as usize..(split - held_at) as usize]
-        } else {
-            &[]
-        };
+        let held = if start < split { &self.held[(start - held_at) as usize..(split - held_at) as usize] } else { &[] };
         let chunk = if split < end {
             &self.chunk[(split - self.chunk_at) as usize..(end - self.chunk_at) as usize]
         } else {

@@ -189,7 +189,9 @@ impl Rule {
             Rule::Replace { when: Some(when), .. } | Rule::Remove { when: Some(when), .. } => Reach::Only(vec![when]),
             Rule::Default { null_counts_as_missing: true, .. } => Reach::Only(vec![null()]),
             Rule::Map { pairs, otherwise: None, .. } => Reach::Only(pairs.iter().map(|(old, _)| old).collect()),
-            Rule::Default { .. } | Rule::Rename { .. } | Rule::Capture { .. } | Rule::DropEvent { .. } => Reach::Nothing,
+            Rule::Default { .. } | Rule::Rename { .. } | Rule::Capture { .. } | Rule::DropEvent { .. } => {
+                Reach::Nothing
+            }
             _ => Reach::Everything,
         }
     }
@@ -198,7 +200,9 @@ impl Rule {
     pub(crate) fn check(&self) -> Result<(), RuleError> {
         if let Rule::DropEvent { conditions } = self {
             if conditions.is_empty() {
-                return Err(RuleError::new("DropEvent without a condition would drop every event: give it at least one"));
+                return Err(RuleError::new(
+                    "DropEvent without a condition would drop every event: give it at least one",
+                ));
             }
             return Ok(());
         }
@@ -239,7 +243,8 @@ impl Rule {
         }
         let both_rename = matches!((self, later), (Rule::Rename { .. }, Rule::Rename { .. }));
         if both_rename || (self.inserts() && later.inserts()) || self.reach().overlaps(&later.reach()) {
-            let problem = format_args!("{} and {} would edit the same place, keep one of them", self.name(), later.name());
+            let problem =
+                format_args!("{} and {} would edit the same place, keep one of them", self.name(), later.name());
             return Err(RuleError::at_path(other.as_str(), problem));
         }
         Ok(())
@@ -273,7 +278,10 @@ impl Rule {
     pub(crate) fn is_unconditional(&self) -> bool {
         matches!(
             self,
-            Rule::Replace { when: None, .. } | Rule::Remove { when: None, .. } | Rule::Set { .. } | Rule::Renumber { .. }
+            Rule::Replace { when: None, .. }
+                | Rule::Remove { when: None, .. }
+                | Rule::Set { .. }
+                | Rule::Renumber { .. }
         )
     }
 
