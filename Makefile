@@ -1,0 +1,47 @@
+# The verbs of this project. Each makes what it needs: a virtual environment, the extension, the tools.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi') Cargo.toml Cargo.lock pyproject.toml
+
+.PHONY: help demo test lint bench fuzz wheel lock
+
+help: ## show the verbs
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(VENV)/tools: requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	touch $@
+
+$(VENV)/installed: $(VENV)/tools $(SOURCES) README.md
+	$(BIN)/maturin build --quiet --release --locked --interpreter $(BIN)/python --out $(VENV)/wheels
+	$(BIN)/python -m pip install --quiet --no-deps --no-index --force-reinstall --find-links $(VENV)/wheels sse_fast
+	touch $@
+
+demo: $(VENV)/installed ## replay sample streams through a rewriter and show what changes
+	$(BIN)/sse-fast demo
+
+test: $(VENV)/installed ## run all tests
+	cargo test --locked --quiet
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed ## formatting, lints and types, Rust and Python
+	cargo fmt --check
+	cargo clippy --locked --all-targets --quiet -- -D warnings
+	cargo clippy --locked --all-targets --all-features --quiet -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest sse_fast._rust
+
+fuzz: ## fuzz each target for FUZZ_SECONDS (60)
+	fuzz/run $(or $(FUZZ_SECONDS),60)
+
+wheel: $(VENV)/tools ## build the wheel into dist/
+	$(BIN)/maturin build --release --locked --out dist
+
+lock: $(VENV)/tools ## pin the tools anew
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command 'make lock' --group dev --extra cli --output-file requirements.lock pyproject.toml
