@@ -41,4 +41,5 @@ pub use rules::compile::Rules;
 pub use rules::rule::{Condition, Function, Keep, Rule};
 
 // Changing it.
-pub use rewrite::rewriter::{Comments, EmptyBlocks, Fed, OnInvalid, Options, Rewriter, Stats};
+pub use rewrite::options::{Comments, EmptyBlocks, OnInvalid, Options, Stats};
+pub use rewrite::rewriter::{Fed, Rewriter};

@@ -165,8 +165,8 @@ impl Scanner {
     }
 
     /// Names up to so many decoded bytes reach the sink.
-    pub(crate) fn with_name_limit(longest: usize) -> Self {
-        Scanner { name_limit: longest.max(NAME_HELD), ..Scanner::new() }
+    pub(crate) fn set_name_limit(&mut self, longest: usize) {
+        self.name_limit = longest.max(NAME_HELD);
     }
 
     /// Ready for the next text.

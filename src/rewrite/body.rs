@@ -30,8 +30,10 @@ impl Rules {
             captured: &mut Captured::new(rules),
             counters: &mut Counter::all(rules),
             max_held: NO_LIMIT,
+            comment: b"",
         };
-        let mut scanner = Scanner::with_name_limit(rules.longest_name);
+        let mut scanner = Scanner::new();
+        scanner.set_name_limit(rules.longest_name);
         planner.begin();
         scanner.feed(body, 0, &mut planner);
         if scanner.status() != Status::Complete {
@@ -39,7 +41,7 @@ impl Rules {
         }
         planner.call_functions().map_err(|(error, _)| error)?;
         let mut out = Out::new(raw, out);
-        planner.emit(&mut Mark { emitted: 0, rewritten: false }, body.len() as u64, b"", &mut out);
+        planner.emit(&mut Mark { emitted: 0, rewritten: false }, body.len() as u64, &mut out);
         let (_, unchanged) = out.finish(true);
         Ok(if unchanged { Fed::Unchanged } else { Fed::Written })
     }

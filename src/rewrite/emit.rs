@@ -30,7 +30,7 @@ impl Planner<'_> {
     }
 
     /// Splices everything up to `upto` into the output.
-    pub(crate) fn emit(&mut self, mark: &mut Mark, upto: u64, comment: &[u8], out: &mut Out<'_, '_>) {
+    pub(crate) fn emit(&mut self, mark: &mut Mark, upto: u64, out: &mut Out<'_, '_>) {
         let mut done = 0;
         while let Some(&edit) = self.plan.edits.get(done) {
             if edit.is_pending() || edit.start > upto || (edit.start == upto && edit.end > upto) {
@@ -39,7 +39,7 @@ impl Planner<'_> {
             if edit.what != What::Nothing {
                 out.copy(mark.emitted, edit.start);
                 mark.rewritten |= !edit.is_of_line();
-                self.write(edit.what, comment, out);
+                self.write(edit.what, out);
                 mark.emitted = edit.end.min(upto);
                 if edit.end > upto {
                     let rest = &mut self.plan.edits[done];
@@ -57,7 +57,7 @@ impl Planner<'_> {
         self.plan.forget(done);
     }
 
-    fn write(&mut self, what: What, comment: &[u8], out: &mut Out<'_, '_>) {
+    fn write(&mut self, what: What, out: &mut Out<'_, '_>) {
         match what {
             What::Text(rule, choice) => out.write(self.rules.rule(rule).text(choice)),
             What::Null => out.write(b"null"),
@@ -71,7 +71,7 @@ impl Planner<'_> {
                 out.write(&self.rules.members[rule as usize]);
                 self.write_number(rule, out);
             }
-            What::Comment => out.write(comment),
+            What::Comment => out.write(self.comment),
             _ => {}
         }
     }

@@ -6,6 +6,8 @@ pub(crate) mod capture;
 pub(crate) mod edit;
 pub(crate) mod emit;
 pub(crate) mod hold;
+pub(crate) mod options;
 pub(crate) mod plan;
 pub(crate) mod rewriter;
 pub(crate) mod splice;
+pub(crate) mod turn;

@@ -432,6 +432,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) captured: &'a mut Captured,
     pub(crate) counters: &'a mut [Counter],
     pub(crate) max_held: u64,
+    /// The text for comments.
+    pub(crate) comment: &'a [u8],
 }
 
 impl Planner<'_> {

@@ -1,0 +1,515 @@
+//! One call's turn: lines become blocks, blocks leave.
+//!
+//! Rule 1: an event is kept until its blank line and then leaves whole.
+//! Rule 2: the byte after `max_held` bytes of one block makes it stream: from there on what is decided leaves at the
+//! end of each call. Where that happens depends on the bytes alone, never on how they were cut.
+//! Rule 3: nothing leaves twice, nothing is forgotten: `emitted` is the offset up to which the input has met its fate.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::json::scan::{Scanner, Status};
+use crate::rules::compile::{Compiled, Test};
+use crate::sse::field::Field;
+use crate::sse::line::{LineScanner, Step};
+
+use super::block::Block;
+use super::capture::Captured;
+use super::edit::{OPEN, What};
+use super::emit::Mark;
+use super::options::{Comments, EmptyBlocks, OnInvalid, Options, Stats};
+use super::plan::{Counter, Plan, Planner, patience};
+use super::splice::{Out, Raw};
+
+/// What a stream keeps between two events.
+pub(crate) struct Stream {
+    pub(crate) rules: Arc<Compiled>,
+    pub(crate) options: Options,
+    pub(crate) lines: LineScanner,
+    /// Offset up to which the input has been read.
+    pub(crate) pos: u64,
+    /// Offset up to which it has left or gone.
+    pub(crate) emitted: u64,
+    /// The last block went: so does the LF that may follow its CR.
+    dropped_last: bool,
+    /// The stream was finished in the middle of a block.
+    pub(crate) ended_open: bool,
+    pub(crate) captured: Captured,
+    counters: Vec<Counter>,
+    pub(crate) stats: Stats,
+    pub(crate) last_event_id: Vec<u8>,
+}
+
+impl Stream {
+    pub(crate) fn new(rules: &Arc<Compiled>, options: Options) -> Self {
+        Stream {
+            rules: Arc::clone(rules),
+            options: Options { max_held: options.max_held.max(1), ..options },
+            lines: LineScanner::new(),
+            pos: 0,
+            emitted: 0,
+            dropped_last: false,
+            ended_open: false,
+            captured: Captured::new(rules),
+            counters: Counter::all(rules),
+            stats: Stats::default(),
+            last_event_id: Vec::new(),
+        }
+    }
+
+    fn max_held(&self) -> u64 {
+        self.options.max_held as u64
+    }
+}
+
+/// What is needed only while an event is open. Between events the thread keeps one for all its streams.
+pub(crate) struct Work {
+    json: Scanner,
+    pub(crate) plan: Plan,
+    block: Block,
+}
+
+thread_local! {
+    static SPARE: Cell<Option<Box<Work>>> = const { Cell::new(None) };
+}
+
+impl Work {
+    /// Ready for a block that begins where `stream` stands.
+    pub(crate) fn take(stream: &Stream) -> Box<Work> {
+        let spare = SPARE.try_with(Cell::take).ok().flatten();
+        let mut work =
+            spare.unwrap_or_else(|| Box::new(Work { json: Scanner::new(), plan: Plan::new(), block: Block::at(0) }));
+        work.json.set_name_limit(stream.rules.longest_name);
+        work.begin(stream.pos);
+        work
+    }
+
+    /// Given back; what it holds is let go but for small buffers.
+    pub(crate) fn give_back(self: Box<Self>) {
+        // A thread that is ending keeps nothing.
+        let _ = SPARE.try_with(|spare| spare.set(Some(self)));
+    }
+
+    /// True where no byte of the next block has been read.
+    pub(crate) fn is_idle(&self, stream: &Stream) -> bool {
+        self.block.start == stream.pos
+    }
+
+    fn begin(&mut self, at: u64) {
+        self.plan.reset();
+        self.json.reset();
+        self.block = Block::at(at);
+    }
+}
+
+/// What the payload of a block is.
+enum Payload {
+    None,
+    Done,
+    Json,
+    Invalid(u64),
+}
+
+pub(crate) struct Turn<'t, 'o> {
+    pub(crate) stream: &'t mut Stream,
+    pub(crate) work: &'t mut Work,
+    pub(crate) raw: Raw<'t>,
+    pub(crate) out: Out<'t, 'o>,
+}
+
+/// The planner over the bytes at hand, and the scanner that tells it.
+fn parts<'a>(stream: &'a mut Stream, work: &'a mut Work, raw: Raw<'a>) -> (Planner<'a>, &'a mut Scanner) {
+    let planner = Planner {
+        plan: &mut work.plan,
+        rules: &stream.rules,
+        raw,
+        captured: &mut stream.captured,
+        counters: &mut stream.counters,
+        comment: stream.options.comments.text(),
+        max_held: stream.options.max_held as u64,
+    };
+    (planner, &mut work.json)
+}
+
+impl Turn<'_, '_> {
+    /// Reads the chunk.
+    pub(crate) fn read(&mut self) -> Result<(), Error> {
+        let end = self.raw.chunk_at + self.raw.chunk.len() as u64;
+        while self.stream.pos < end {
+            let stop = if self.work.plan.streaming {
+                end.min(self.stream.pos + patience(self.stream.max_held()))
+                    .min(self.work.plan.deadline())
+                    .max(self.stream.pos + 1)
+            } else {
+                end.min(self.work.block.start + self.stream.max_held())
+            };
+            if stop <= self.stream.pos {
+                self.begin_streaming()?;
+                continue;
+            }
+            self.read_to(stop)?;
+            if self.work.plan.is_full() {
+                self.begin_streaming()?;
+            } else if self.work.plan.streaming {
+                self.stream()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads up to `stop`, or to the end of the block.
+    fn read_to(&mut self, stop: u64) -> Result<(), Error> {
+        let Raw { chunk, chunk_at: base, .. } = self.raw;
+        let input = &chunk[..(stop - base) as usize];
+        let mut i = (self.stream.pos - base) as usize;
+        while let Some(step) = self.stream.lines.next(input, &mut i) {
+            match step {
+                Step::Value(start, end) => {
+                    i = start + self.value(&input[start..end], base + start as u64);
+                    if self.work.plan.is_full() {
+                        break;
+                    }
+                }
+                Step::Field(field) => self.begin_line(field),
+                Step::End { content_end } => self.end_line(base + content_end as u64, base + i as u64),
+                Step::Blank => {
+                    self.stream.pos = base + i as u64;
+                    return self.end_block();
+                }
+                Step::LateLf => self.late_lf(base + i as u64),
+                Step::Bom => self.work.block.line_start = base + i as u64,
+            }
+        }
+        self.stream.pos = base + i as u64;
+        Ok(())
+    }
+
+    /// The LF of a CRLF, after its line or its block has ended with the CR.
+    fn late_lf(&mut self, after: u64) {
+        if self.work.block.start + 1 == after {
+            if !self.stream.dropped_last {
+                self.out.copy(self.stream.emitted, after);
+            }
+            self.stream.emitted = after;
+            self.work.block.start = after;
+        } else if self.work.block.field == Some(Field::Comment) && self.stream.options.comments == Comments::Drop {
+            self.work.plan.push_line_edit(after - 1, after, What::DropComment);
+        }
+        self.work.block.line_start = after;
+    }
+
+    /// A line's field is known.
+    fn begin_line(&mut self, field: Field) {
+        let block = &mut self.work.block;
+        block.field = Some(field);
+        if field == Field::Data {
+            block.joining = block.has_data;
+            if !block.has_data {
+                block.has_data = true;
+                parts(self.stream, self.work, self.raw).0.begin();
+            }
+            self.work.block.has_field = true;
+            return;
+        }
+        if block.has_data && !block.left_data {
+            block.left_data = true;
+            self.work.plan.leave_payload(block.data_end);
+        }
+        match field {
+            Field::Comment => {
+                block.has_comment = true;
+                self.stream.stats.comments += 1;
+                match self.stream.options.comments {
+                    Comments::Keep => {}
+                    Comments::Drop => self.work.plan.push_line_edit(block.line_start, OPEN, What::DropComment),
+                    Comments::Replace(_) => block.comment_waits = true,
+                }
+                return;
+            }
+            Field::Event => block.event_type.clear(),
+            Field::Id => block.id_value.clear(),
+            _ => {}
+        }
+        block.has_field = true;
+    }
+
+    /// A piece of the line's value. Returns how much of it was read.
+    fn value(&mut self, bytes: &[u8], at: u64) -> usize {
+        match self.work.block.field {
+            Some(Field::Data) => {
+                if self.work.block.joining {
+                    self.join(at);
+                }
+                self.work.block.has_payload = true;
+                let (mut planner, json) = parts(self.stream, self.work, self.raw);
+                let read = json.feed(bytes, at, &mut planner);
+                self.work.block.sentinel.push(&bytes[..read]);
+                return read;
+            }
+            Some(Field::Comment) if self.work.block.comment_waits => {
+                self.work.block.comment_waits = false;
+                self.work.plan.push_line_edit(at, OPEN, What::Comment);
+            }
+            Some(Field::Event) => {
+                if let Some(longest) = self.stream.rules.event_type_length {
+                    // One byte more than the longest type that matters makes it another.
+                    let room = (longest + 1).saturating_sub(self.work.block.event_type.len());
+                    self.work.block.event_type.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                }
+            }
+            Some(Field::Id) => self.work.block.id_value.extend_from_slice(bytes),
+            _ => {}
+        }
+        bytes.len()
+    }
+
+    /// The payload goes on in a further data line whose value begins at `at`.
+    fn join(&mut self, at: u64) {
+        self.work.block.joining = false;
+        let from = self.work.block.data_end;
+        let (mut planner, json) = parts(self.stream, self.work, self.raw);
+        let before = json.status();
+        json.feed(b"\n", from, &mut planner);
+        if json.status() != before && json.status() == Status::Invalid(from) {
+            // The line break of the join has no place of its own: what it breaks is known where the payload goes on.
+            json.invalidate(at);
+        }
+        self.work.block.sentinel.push(b"\n");
+        if self.work.block.left_data {
+            self.work.block.left_data = false;
+            self.work.plan.enter_payload(from, at);
+        }
+    }
+
+    fn end_line(&mut self, content_end: u64, after: u64) {
+        match self.work.block.field {
+            Some(Field::Data) => {
+                if self.work.block.joining {
+                    self.join(content_end);
+                }
+                self.work.block.data_end = content_end;
+                // Whatever follows, a number ends with its line.
+                let (mut planner, json) = parts(self.stream, self.work, self.raw);
+                json.end_number(content_end, &mut planner);
+            }
+            Some(Field::Comment) => match self.stream.options.comments {
+                Comments::Keep => {}
+                Comments::Drop => self.work.plan.end_line_edit(after),
+                Comments::Replace(_) if self.work.block.comment_waits => {
+                    self.work.block.comment_waits = false;
+                    self.work.plan.push_line_edit(content_end, content_end, What::Comment);
+                }
+                Comments::Replace(_) => self.work.plan.end_line_edit(content_end),
+            },
+            Some(Field::Id) if !self.work.block.id_value.contains(&0) => {
+                self.work.block.id = Some(std::mem::take(&mut self.work.block.id_value));
+            }
+            _ => {}
+        }
+        self.work.block.line_start = after;
+    }
+
+    fn payload(&self) -> Payload {
+        if !self.work.block.has_data {
+            return Payload::None;
+        }
+        match self.work.json.status() {
+            Status::Complete => Payload::Json,
+            _ if self.work.block.sentinel.is_done() => Payload::Done,
+            Status::Incomplete => Payload::Invalid(self.work.block.data_end),
+            Status::Invalid(at) => Payload::Invalid(at),
+        }
+    }
+
+    /// The block is whole.
+    fn end_block(&mut self) -> Result<(), Error> {
+        let end = self.stream.pos;
+        let payload = self.payload();
+        self.stream.stats.events += u64::from(self.work.block.has_data);
+        self.stream.stats.done |= matches!(payload, Payload::Done);
+        let mut drop = self.work.block.dropping;
+        if let Payload::Invalid(at) = payload {
+            self.stream.stats.invalid += 1;
+            self.invalidate(at);
+            match self.stream.options.on_invalid {
+                OnInvalid::Pass => {}
+                OnInvalid::Drop => drop |= !self.work.plan.streaming,
+                OnInvalid::Raise => {
+                    let cut = self.work.json.status() == Status::Incomplete;
+                    return self.raise(at, if cut { self.work.block.line_start } else { at });
+                }
+            }
+        } else if matches!(payload, Payload::Done) {
+            self.invalidate(end);
+        }
+        self.work.plan.take_captures(&self.stream.rules, self.raw, &mut self.stream.captured);
+        if !self.work.plan.streaming {
+            let empty = self.stream.options.empty_blocks == EmptyBlocks::Drop && !self.work.block.has_payload;
+            drop |= empty || self.is_dropped(true);
+        }
+        let only_comments = self.work.block.has_comment && !self.work.block.has_field;
+        self.stream.stats.dropped += u64::from(drop);
+        drop |= only_comments && self.stream.options.comments == Comments::Drop && !self.work.plan.streaming;
+        if drop {
+            self.start_counters();
+            self.stream.emitted = end;
+        } else {
+            self.emit(end)?;
+            self.stream.stats.rewritten += u64::from(self.work.block.rewritten);
+        }
+        self.stream.dropped_last = drop;
+        if let Some(id) = self.work.block.id.take() {
+            self.stream.last_event_id = id;
+        }
+        self.begin_block(end);
+        Ok(())
+    }
+
+    /// The payload is no JSON.
+    fn invalidate(&mut self, at: u64) {
+        if self.work.plan.streaming {
+            self.start_counters();
+        }
+        self.work.plan.invalidate(at);
+        for counter in &mut self.stream.counters {
+            counter.found = None;
+        }
+    }
+
+    /// A counter that waits for the first number begins at the one this event brought.
+    fn start_counters(&mut self) {
+        for counter in &mut self.stream.counters {
+            counter.next = counter.next.or(counter.found);
+        }
+    }
+
+    /// Splices everything up to `upto` into the output.
+    fn emit(&mut self, upto: u64) -> Result<(), Error> {
+        self.start_counters();
+        let mut mark = Mark { emitted: self.stream.emitted, rewritten: false };
+        let (mut planner, _) = parts(self.stream, self.work, self.raw);
+        let called = planner.call_functions();
+        let upto = match called {
+            Ok(()) => upto,
+            Err((_, at)) if planner.plan.streaming => upto.min(at),
+            Err((error, _)) => return Err(error),
+        };
+        planner.emit(&mut mark, upto, &mut self.out);
+        self.stream.emitted = mark.emitted;
+        self.work.block.rewritten |= mark.rewritten;
+        called.map_err(|(error, _)| error)
+    }
+
+    fn begin_block(&mut self, at: u64) {
+        self.work.begin(at);
+        for counter in &mut self.stream.counters {
+            counter.found = None;
+            counter.current = None;
+        }
+    }
+
+    /// Does a `DropEvent` hold? Of a block that is not `whole` only what cannot change any more counts.
+    fn is_dropped(&self, whole: bool) -> bool {
+        self.stream.rules.drops.iter().any(|tests| {
+            tests.iter().all(|test| match test {
+                Test::Hit(bit) => self.work.plan.container && self.work.plan.hit(*bit),
+                Test::NoHit(bit) => whole && self.work.plan.container && !self.work.plan.hit(*bit),
+                Test::EventIs(name) if self.work.block.event_type.is_empty() => {
+                    self.work.block.has_data && **name == *b"message"
+                }
+                Test::EventIs(name) => **name == *self.work.block.event_type,
+            })
+        })
+    }
+
+    /// The block is larger than may be held.
+    fn begin_streaming(&mut self) -> Result<(), Error> {
+        if let (Status::Invalid(at), false) = (self.work.json.status(), self.work.block.sentinel.is_done()) {
+            self.invalidate(at);
+        }
+        self.work.block.dropping = self.is_dropped(false);
+        self.work.plan.take_captures(&self.stream.rules, self.raw, &mut self.stream.captured);
+        self.work.plan.stream();
+        self.stream()
+    }
+
+    /// Ends the stream with an error. Of an event that streams what came before `upto` has left, or leaves now.
+    fn raise(&mut self, offset: u64, upto: u64) -> Result<(), Error> {
+        if self.work.plan.streaming && !self.work.block.dropping {
+            self.emit(upto)?;
+        }
+        Err(Error::InvalidEvent { offset })
+    }
+
+    /// Lets go of what is decided.
+    fn stream(&mut self) -> Result<(), Error> {
+        let pos = self.stream.pos;
+        let mut upto = pos;
+        if let (Status::Invalid(at), false) = (self.work.json.status(), self.work.block.sentinel.is_done()) {
+            self.invalidate(at);
+            if self.stream.options.on_invalid == OnInvalid::Raise {
+                if self.work.block.sentinel.is_other() {
+                    return self.raise(at, at);
+                }
+                upto = at;
+            }
+        }
+        parts(self.stream, self.work, self.raw).0.decide_overdue(pos);
+        upto = self.work.plan.frontier(upto);
+        // What is dropped may end with this line or go on in the next data line: until that is known, it stays.
+        let between =
+            self.work.block.field == Some(Field::Data) && (self.work.block.joining || self.stream.lines.in_name());
+        if between && self.work.plan.is_dropping() {
+            upto = upto.min(self.work.block.data_end);
+        }
+        if self.work.block.dropping {
+            let mut mark = Mark { emitted: self.stream.emitted, rewritten: false };
+            parts(self.stream, self.work, self.raw).0.discard(&mut mark, upto);
+            self.stream.emitted = mark.emitted;
+            return Ok(());
+        }
+        self.emit(upto)
+    }
+
+    /// No further byte comes.
+    pub(crate) fn end_stream(&mut self) -> Result<(), Error> {
+        if self.stream.pos == self.work.block.start {
+            return Ok(());
+        }
+        let line_open = !self.stream.lines.at_line_start();
+        let closing = self.stream.lines.closing();
+        if line_open && !self.stream.lines.in_name() {
+            self.end_line(self.stream.pos, self.stream.pos);
+        }
+        let ends = match self.payload() {
+            Payload::None => false,
+            Payload::Done => true,
+            Payload::Json => !(line_open && self.work.json.in_bare_number()),
+            Payload::Invalid(_) => {
+                let cut = matches!(self.work.json.status(), Status::Incomplete) && self.work.block.has_payload;
+                !line_open && !cut
+            }
+        };
+        if ends {
+            self.end_block()?;
+            if !self.stream.dropped_last {
+                self.out.write(&closing);
+            }
+            return Ok(());
+        }
+        self.stream.stats.truncated = self.work.block.has_field || (line_open && self.stream.lines.in_name());
+        self.invalidate(self.stream.pos);
+        let empty = self.stream.options.empty_blocks == EmptyBlocks::Drop && !line_open;
+        if !self.work.block.has_data && empty {
+            self.stream.stats.dropped += 1;
+            self.stream.emitted = self.stream.pos;
+        } else if self.work.block.dropping {
+            self.stream.emitted = self.stream.pos;
+        } else {
+            self.stream.ended_open = self.stream.emitted < self.stream.pos || self.work.plan.streaming;
+            self.emit(self.stream.pos)?;
+        }
+        Ok(())
+    }
+}
