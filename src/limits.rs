@@ -16,6 +16,9 @@ pub const MAX_CAPTURED: usize = 1000;
 /// can select a longer name.
 pub(crate) const NAME_HELD: usize = 1024;
 
+/// White space around a comma or a colon that is always held, however small `max_held` is.
+pub(crate) const SPACE_HELD: u64 = 64;
+
 /// States of the path automaton. Only many descendant segments that share names can come near it.
 pub(crate) const MAX_STATES: usize = 4096;
 

@@ -196,10 +196,11 @@ impl Scanner {
 
     /// No digit follows here: a number in a container ends.
     pub(crate) fn end_number<S: Sink>(&mut self, at: u64, sink: &mut S) {
-        if let State::Number(number) = self.state {
-            if number.may_end() && self.depth > 0 {
-                self.end_scalar(at, sink);
-            }
+        if let State::Number(number) = self.state
+            && number.may_end()
+            && self.depth > 0
+        {
+            self.end_scalar(at, sink);
         }
     }
 

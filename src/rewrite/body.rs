@@ -5,8 +5,10 @@ use crate::json::scan::{Scanner, Status};
 use crate::rules::compile::Rules;
 
 use super::capture::Captured;
+use super::counter::Counter;
 use super::emit::Mark;
-use super::plan::{Counter, Plan, Planner};
+use super::plan::Plan;
+use super::planner::Planner;
 use super::rewriter::Fed;
 use super::splice::{Out, Raw};
 

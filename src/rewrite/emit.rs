@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::rules::rule::Rule;
 
 use super::edit::{OPEN, What};
-use super::plan::Planner;
+use super::planner::Planner;
 use super::splice::Out;
 
 /// Where the output stands.

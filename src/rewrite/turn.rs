@@ -16,10 +16,13 @@ use crate::sse::line::{LineScanner, Step};
 
 use super::block::Block;
 use super::capture::Captured;
+use super::counter::Counter;
 use super::edit::{OPEN, What};
 use super::emit::Mark;
 use super::options::{Comments, EmptyBlocks, OnInvalid, Options, Stats};
-use super::plan::{Counter, Plan, Planner, patience};
+use super::overdue::patience;
+use super::plan::Plan;
+use super::planner::Planner;
 use super::splice::{Out, Raw};
 
 /// What a stream keeps between two events.
@@ -138,9 +141,9 @@ impl Turn<'_, '_> {
         let end = self.raw.chunk_at + self.raw.chunk.len() as u64;
         while self.stream.pos < end {
             let stop = if self.work.plan.streaming {
-                end.min(self.stream.pos + patience(self.stream.max_held()))
-                    .min(self.work.plan.deadline())
-                    .max(self.stream.pos + 1)
+                // No deadline set within a step of this length falls within it.
+                let step = self.stream.max_held().min(patience(self.stream.max_held()));
+                end.min(self.stream.pos + step).min(self.work.plan.deadline()).max(self.stream.pos + 1)
             } else {
                 end.min(self.work.block.start + self.stream.max_held())
             };

@@ -174,7 +174,7 @@ impl Rules {
                 _ => None,
             })
             .max();
-        let members = rules.iter().map(|rule| written_member(rule)).collect();
+        let members = rules.iter().map(written_member).collect();
         let compiled =
             Compiled { states, start, longest_name, captures, drops, hits, members, event_type_length, rules };
         Ok(Rules(Arc::new(compiled)))

@@ -232,10 +232,10 @@ impl Rule {
 
     /// Checks what two rules show together: would both edit the same place?
     pub(crate) fn check_pair(&self, later: &Rule) -> Result<(), RuleError> {
-        if let (Rule::Capture { name, .. }, Rule::Capture { name: other, .. }) = (self, later) {
-            if name == other {
-                return Err(RuleError::new(format!("two Captures are named '{name}': give each its own name")));
-            }
+        if let (Rule::Capture { name, .. }, Rule::Capture { name: other, .. }) = (self, later)
+            && name == other
+        {
+            return Err(RuleError::new(format!("two Captures are named '{name}': give each its own name")));
         }
         let (Some(path), Some(other)) = (self.path(), later.path()) else { return Ok(()) };
         if path != other {

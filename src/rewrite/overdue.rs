@@ -1,0 +1,95 @@
+//! What an event that streams leaves undecided for too long is decided without being seen.
+
+use crate::limits::SPACE_HELD;
+use crate::rules::compile::RuleId;
+use crate::rules::rule::Verdict;
+
+use super::edit::{Edit, OPEN, What};
+use super::frame::{Edits, NONE, Renaming};
+use super::plan::Plan;
+use super::planner::{Planner, blind_edit};
+
+/// How long a comma, or white space before or after a name, may stay undecided: both together as long as what may be
+/// held, and long enough for what anybody writes.
+pub(crate) fn patience(max_held: u64) -> u64 {
+    max_held / 2 + SPACE_HELD
+}
+
+impl Planner<'_> {
+    /// Decides what has been pending for too long, if all before `pos` is read.
+    pub(crate) fn decide_overdue(&mut self, pos: u64) {
+        while let Some(at) = self.plan.edits.iter().position(Edit::is_pending) {
+            if self.plan.edits[at].end > pos {
+                break;
+            }
+            let number = self.plan.base + at;
+            match self.plan.edits[at].what {
+                What::MayRename(rule) => self.rename_overdue(number, rule),
+                What::Undecided => self.decide_unseen(number),
+                _ => {
+                    self.plan.oversize += 1;
+                    self.void_edit(number);
+                }
+            }
+        }
+        if self.plan.tail != NONE && self.plan.tail_deadline <= pos {
+            self.plan.tail = NONE;
+            let frame = self.top();
+            frame.released = true;
+            frame.name_released = true;
+            frame.space_released = true;
+        }
+    }
+
+    fn void_edit(&mut self, number: usize) {
+        if let Some(edit) = self.plan.get(number) {
+            *edit = Edit { end: edit.start, what: What::Nothing, ..*edit };
+        }
+    }
+
+    /// The object is larger than may be held: the rename is carried out, though the new name may still come.
+    fn rename_overdue(&mut self, number: usize, rule: RuleId) {
+        let renaming = self.plan.renames.iter().find(|renaming| renaming.edit == number).copied();
+        let Some(Renaming { name_end, frame, .. }) = renaming else { return self.void_edit(number) };
+        let frame = &self.plan.frames[frame];
+        let state = self.rules.state(frame.state);
+        let seen = frame.seen_base;
+        let taken = seen + Plan::words(state);
+        let slot = state.at_end.iter().find(|at_end| at_end.rule == rule).map_or(0, |at_end| at_end.slot);
+        // Taken by another rule, or by an earlier occurrence of this one?
+        let by_other = state.at_end.iter().any(|at_end| at_end.slot == slot && at_end.rule < rule);
+        if self.plan.marked(seen, slot) || (by_other && self.plan.marked(taken, slot)) {
+            return self.void_edit(number);
+        }
+        self.plan.mark(taken, slot);
+        if let Some(edit) = self.plan.get(number) {
+            *edit = Edit { end: name_end, what: What::Rename(rule), ..*edit };
+        }
+    }
+
+    /// The value is larger than may be held: the rules that would have to see it pass it, the first that need not acts.
+    fn decide_unseen(&mut self, number: usize) {
+        self.plan.oversize += 1;
+        let Some(depth) = self.plan.frames.iter().position(|frame| frame.edit == Edits::Pending(number)) else {
+            return self.void_edit(number);
+        };
+        let frame = self.plan.frames[depth];
+        let edits = &self.rules.state(frame.child).edits;
+        let act = edits.iter().find(|&&id| self.rules.rule(id).is_unconditional());
+        let Some(&id) = act else { return self.void_edit(number) };
+        let verdict = self.rules.rule(id).blind_verdict();
+        let removal = verdict == Verdict::Remove && !frame.released;
+        let from = if removal { self.removal_start(&frame, frame.value_start) } else { frame.value_start };
+        let what = if removal { What::Drop } else { blind_edit(id, verdict) };
+        let open = self.plan.cover(number, from, OPEN, what);
+        self.plan.open = Some(open);
+        self.plan.void = Some(depth);
+        self.plan.tail = NONE;
+        self.plan.frames[depth].edit = Edits::Open { removal };
+        self.plan.frames[depth].unseen = true;
+        for inner in &mut self.plan.frames[depth + 1..] {
+            inner.edit = Edits::No;
+            inner.removed = None;
+        }
+    }
+}
