@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi') Cargo.toml Cargo.lock pyproject.toml
 
-.PHONY: help demo test lint bench fuzz wheel lock
+.PHONY: help demo test pytest lint fuzz wheel lock
 
 help: ## show the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -15,16 +15,23 @@ $(VENV)/tools: requirements.lock
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
 	touch $@
 
-$(VENV)/installed: $(VENV)/tools $(SOURCES) README.md
-	$(BIN)/maturin build --quiet --release --locked --interpreter $(BIN)/python --out $(VENV)/wheels
-	$(BIN)/python -m pip install --quiet --no-deps --no-index --force-reinstall --find-links $(VENV)/wheels sse_fast
+# One abi3 wheel serves every interpreter.
+target/wheels/built: $(SOURCES) README.md | $(VENV)/tools
+	rm -f target/wheels/*.whl
+	$(BIN)/maturin build --quiet --release --locked --interpreter $(BIN)/python --out target/wheels
+	touch $@
+
+$(VENV)/installed: $(VENV)/tools target/wheels/built
+	$(BIN)/python -m pip install --quiet --no-deps --no-index --force-reinstall --find-links target/wheels sse_fast
 	touch $@
 
 demo: $(VENV)/installed ## replay sample streams through a rewriter and show what changes
 	$(BIN)/sse-fast demo
 
-test: $(VENV)/installed ## run all tests
+test: pytest ## run all tests
 	cargo test --locked --quiet
+
+pytest: $(VENV)/installed ## run the Python tests
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/installed ## formatting, lints and types, Rust and Python

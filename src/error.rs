@@ -24,9 +24,9 @@ impl RuleError {
         RuleError { message: format!("path '{path}': {problem}"), path: Some(path.to_owned()), offset: None }
     }
 
-    pub(crate) fn at_offset(path: &str, offset: usize, problem: impl fmt::Display) -> Self {
+    pub(crate) fn at_offset(path: &str, offset: usize, what: &str, why: &str) -> Self {
         RuleError {
-            message: format!("path '{path}': {problem} at offset {offset}"),
+            message: format!("path '{path}': {what} at offset {offset}{why}"),
             path: Some(path.to_owned()),
             offset: Some(offset),
         }

@@ -7,7 +7,7 @@ from typing_extensions import Buffer
 
 from sse_fast.rules import Rule
 
-__all__ = ["Event", "Parser", "Rewriter", "Rules", "Stats", "check_path"]
+__all__ = ["Event", "Parser", "Rewriter", "Rules", "Stats", "check_path", "check_rule"]
 
 @final
 class Event:
@@ -40,7 +40,7 @@ class Parser:
     def feed(self, data: Buffer) -> list[Event]:
         """Read one chunk, cut anywhere; every event that it completes, in order.
 
-        Raises `TypeError` for what is no buffer, `RuntimeError` where another thread is in this parser.
+        Raises `FinishedError` after `finish`, `TypeError` for what is no buffer, `RuntimeError` where another thread is in this parser.
         """
     def finish(self) -> list[Event]:
         """End the stream: an empty list, for the standard discards an event that has no blank line after it."""
@@ -146,3 +146,6 @@ class Rewriter:
 
 def check_path(path: str) -> None:
     """Raise `RuleError` where the text is no path that rules know."""
+
+def check_rule(spec: tuple[Any, ...]) -> None:
+    """Raise `RuleError` where a rule makes no sense by itself."""

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any, Final, Literal, NoReturn, Self
 
 from sse_fast import _rust
-from sse_fast._rust import check_path
+from sse_fast._rust import check_path, check_rule
 from sse_fast.errors import RuleError
 
 
@@ -77,6 +77,10 @@ class Rule(_Immutable):
     """The base of all rules."""
 
     __slots__ = ()
+
+    def _freeze(self, spec: tuple[Any, ...], *arguments: object, **options: object) -> None:
+        check_rule(spec)
+        super()._freeze(spec, *arguments, **options)
 
 
 class Condition(_Immutable):
@@ -193,8 +197,16 @@ class Map(Rule):
             raise RuleError(f"path '{path}': Map takes a mapping or pairs of old and new: {error}", path) from error
         encoded = tuple((_encode(path, old), _encode(path, new)) for old, new in pairs)
         spec = ("map", path, encoded, _encode_unless(KEEP, path, otherwise))
-        kept = mapping if isinstance(mapping, Mapping) else pairs
-        self._freeze(spec, path, kept, **_given(otherwise=(otherwise, KEEP)))
+        self._freeze(spec, path, _as_mapping(pairs), **_given(otherwise=(otherwise, KEEP)))
+
+
+def _as_mapping(pairs: list[tuple[Any, object]]) -> dict[Any, object] | tuple[tuple[object, object], ...]:
+    """The pairs as a dict, where Python can tell their keys apart as JSON does."""
+    try:
+        mapping = dict(pairs)
+    except TypeError:
+        return tuple(pairs)
+    return mapping if len(mapping) == len(pairs) else tuple(pairs)
 
 
 class Transform(Rule):
@@ -235,7 +247,14 @@ class _Transformer:
             return None  # more than Python can decode: it passes
         before = json.dumps(value)  # the function may change its argument in place
         result = self.function(value)
-        return None if _same(before, result) else _encode_result(self.path, result)
+        if _same(before, result):
+            return None
+        # What the stream's own numbers were may stay.
+        allow_nan = "NaN" in before or "Infinity" in before
+        try:
+            return _encode(self.path, result, allow_nan=allow_nan)
+        except RuleError as error:
+            raise TypeError(f"path '{self.path}': the function of a Transform returned no JSON value: {error}") from error
 
 
 def _same(before: str, result: object) -> bool:
@@ -243,13 +262,6 @@ def _same(before: str, result: object) -> bool:
         return json.dumps(result) == before
     except (TypeError, ValueError, RecursionError):
         return False
-
-
-def _encode_result(path: str, result: object) -> bytes:
-    try:
-        return _encode(path, result, allow_nan=True)  # the stream's own NaN may be in it
-    except RuleError as error:
-        raise TypeError(f"path '{path}': the function of a Transform returned no JSON value: {error}") from error
 
 
 class Renumber(Rule):

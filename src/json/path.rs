@@ -82,9 +82,17 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// An error at the place where `rest` begins.
-    fn error(&self, problem: impl fmt::Display) -> RuleError {
+    fn error(&self, what: &str) -> RuleError {
+        self.error_because(what, "")
+    }
+
+    fn unsupported(&self, what: &str) -> RuleError {
+        self.error_because(what, " is not supported")
+    }
+
+    fn error_because(&self, what: &str, why: &str) -> RuleError {
         let read = &self.text[..self.text.len() - self.rest.len()];
-        RuleError::at_offset(self.text, read.chars().count(), problem)
+        RuleError::at_offset(self.text, read.chars().count(), what, why)
     }
 
     fn skip_space(&mut self) {
@@ -130,7 +138,7 @@ impl<'a> Reader<'a> {
     fn name(&mut self) -> Result<String, RuleError> {
         let first = |c: char| c.is_ascii_alphabetic() || c == '_' || !c.is_ascii();
         if !self.rest.starts_with(first) {
-            return Err(self.error("expected a name; names other than letters, digits and '_' stand in ['...']"));
+            return Err(self.error_because("expected a name", ": one not of letters, digits and '_' stands in ['...']"));
         }
         let end = self.rest.find(|c: char| !(first(c) || c.is_ascii_digit())).unwrap_or(self.rest.len());
         let (name, rest) = self.rest.split_at(end);
@@ -147,9 +155,9 @@ impl<'a> Reader<'a> {
                 Segment::Wildcard
             }
             Some(quote @ ('\'' | '"')) => Segment::Name(self.quoted(quote)?),
-            Some('?') => return Err(self.error("a filter is not supported")),
-            Some(':') => return Err(self.error("a slice is not supported")),
-            Some('-') => return Err(self.error("negative index is not supported")),
+            Some('?') => return Err(self.unsupported("a filter")),
+            Some(':') => return Err(self.unsupported("a slice")),
+            Some('-') => return Err(self.unsupported("negative index")),
             Some('0'..='9') => Segment::Index(self.index()?),
             None => return Err(self.error("unfinished '['")),
             Some(_) => return Err(self.error("expected an index, '*' or a quoted name")),
@@ -158,12 +166,12 @@ impl<'a> Reader<'a> {
         if self.eat("]") {
             return Ok(segment);
         }
-        Err(self.error(match self.rest.chars().next() {
-            Some(',') => "a union is not supported",
-            Some(':') => "a slice is not supported",
-            None => "unfinished '['",
-            Some(_) => "expected ']'",
-        }))
+        Err(match self.rest.chars().next() {
+            Some(',') => self.unsupported("a union"),
+            Some(':') => self.unsupported("a slice"),
+            None => self.error("unfinished '['"),
+            Some(_) => self.error("expected ']'"),
+        })
     }
 
     fn index(&mut self) -> Result<u64, RuleError> {
@@ -292,12 +300,12 @@ mod tests {
             ("$..", "expected a name", 3),
             ("$..*", "only a name may follow '..'", 3),
             ("$..[0]", "only a name may follow '..'", 3),
-            ("$.a[-1]", "negative index is not supported", 4),
-            ("$[1:2]", "a slice is not supported", 3),
-            ("$[:]", "a slice is not supported", 2),
-            ("$[0,1]", "a union is not supported", 3),
-            ("$['a','b']", "a union is not supported", 5),
-            ("$.a[?(@.b)]", "a filter is not supported", 4),
+            ("$.a[-1]", "negative index at offset 4 is not supported", 4),
+            ("$[1:2]", "a slice at offset 3 is not supported", 3),
+            ("$[:]", "a slice at offset 2 is not supported", 2),
+            ("$[0,1]", "a union at offset 3 is not supported", 3),
+            ("$['a','b']", "a union at offset 5 is not supported", 5),
+            ("$.a[?(@.b)]", "a filter at offset 4 is not supported", 4),
             ("$[01]", "an index has no leading zero", 2),
             ("$[9007199254740992]", "an index is below 2^53", 2),
             ("$[99999999999999999999999]", "an index is below 2^53", 2),

@@ -1,6 +1,6 @@
 //! Buffers in, errors out.
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyBufferError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyMemoryView, PyType};
@@ -13,6 +13,9 @@ pub(super) fn chunk<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyByte
         return Ok(bytes.clone());
     }
     let view = PyMemoryView::from(data)?;
+    if !view.getattr("contiguous")?.is_truthy()? {
+        return Err(PyBufferError::new_err("the buffer is not contiguous: feed a copy of it, such as bytes(view)"));
+    }
     Ok(view.call_method0("tobytes")?.cast_into::<PyBytes>()?)
 }
 
@@ -25,7 +28,6 @@ pub(super) fn rule_error(py: Python<'_>, error: &RuleError) -> PyErr {
 /// The exception for an error of a stream; `output` is what was complete before it.
 pub(super) fn stream_error(py: Python<'_>, error: &Error, output: &[u8]) -> PyErr {
     static INVALID: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    static FINISHED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let output = PyBytes::new(py, output);
     let message = error.to_string();
     match error {
@@ -33,10 +35,7 @@ pub(super) fn stream_error(py: Python<'_>, error: &Error, output: &[u8]) -> PyEr
             let class = INVALID.import(py, "sse_fast.errors", "InvalidEventError");
             raise(class.and_then(|class| class.call1((message, *offset, output))))
         }
-        Error::Finished => {
-            let class = FINISHED.import(py, "sse_fast.errors", "FinishedError");
-            raise(class.and_then(|class| class.call1((message,))))
-        }
+        Error::Finished => finished(py, "rewriter"),
         Error::Transform(cause) => match cause.downcast_ref::<PyErr>() {
             Some(raised) => {
                 // The function's own exception goes on as it is. One without room for attributes has no `output`.
@@ -46,6 +45,13 @@ pub(super) fn stream_error(py: Python<'_>, error: &Error, output: &[u8]) -> PyEr
             None => PyRuntimeError::new_err(message),
         },
     }
+}
+
+/// The error of a call after `finish`.
+pub(super) fn finished(py: Python<'_>, kind: &str) -> PyErr {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let message = format!("this {kind} is finished: make a new one for each stream");
+    raise(CLASS.import(py, "sse_fast.errors", "FinishedError").and_then(|class| class.call1((message,))))
 }
 
 /// The exception that was made, or the error that making it raised.

@@ -13,5 +13,5 @@ mod _rust {
     #[pymodule_export]
     use super::rewriter::{PyRewriter, PyStats};
     #[pymodule_export]
-    use super::rules::{PyRules, check_path};
+    use super::rules::{PyRules, check_path, check_rule};
 }

@@ -5,7 +5,7 @@ use pyo3::types::PyBytes;
 
 use crate::{Event, Parser};
 
-use super::convert::{busy, chunk};
+use super::convert::{busy, chunk, finished};
 
 #[pyclass(name = "Event", module = "sse_fast", frozen, eq, hash, get_all)]
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -49,36 +49,45 @@ impl From<Event> for PyEvent {
 }
 
 #[pyclass(name = "Parser", module = "sse_fast")]
-pub(super) struct PyParser(Parser);
+pub(super) struct PyParser {
+    parser: Parser,
+    finished: bool,
+}
 
 #[pymethods]
 impl PyParser {
     #[new]
     fn new() -> Self {
-        PyParser(Parser::new())
+        PyParser { parser: Parser::new(), finished: false }
     }
 
     fn feed(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<Vec<PyEvent>> {
         let data: Bound<'_, PyBytes> = chunk(data)?;
         let mut parser = slf.try_borrow_mut().map_err(|_| busy("Parser"))?;
+        if parser.finished {
+            return Err(finished(slf.py(), "parser"));
+        }
         let mut events = Vec::new();
-        parser.0.feed(data.as_bytes(), |event| events.push(event.into()));
+        parser.parser.feed(data.as_bytes(), |event| events.push(event.into()));
         Ok(events)
     }
 
     /// The standard discards an event that has no blank line after it.
-    fn finish(&mut self) -> Vec<PyEvent> {
-        self.0.discard();
-        Vec::new()
+    fn finish(&mut self, py: Python<'_>) -> PyResult<Vec<PyEvent>> {
+        if self.finished {
+            return Err(finished(py, "parser"));
+        }
+        self.finished = true;
+        Ok(Vec::new())
     }
 
     #[getter]
     fn last_event_id(&self) -> &str {
-        self.0.last_event_id()
+        self.parser.last_event_id()
     }
 
     #[getter]
     fn retry(&self) -> Option<u64> {
-        self.0.retry()
+        self.parser.retry()
     }
 }

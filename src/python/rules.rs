@@ -9,10 +9,16 @@ use crate::{Condition, Fed, Function, Json, Keep, Path, Rule, RuleError, Rules};
 
 use super::convert::{rule_error, stream_error};
 
-/// Parses a path, so that a rule complains where it is made.
+/// Parses a path, so that a condition complains where it is made.
 #[pyfunction]
 pub(super) fn check_path(py: Python<'_>, path: &str) -> PyResult<()> {
     Path::parse(path).map(|_| ()).map_err(|error| rule_error(py, &error))
+}
+
+/// Checks what one rule shows by itself, so that it complains where it is made.
+#[pyfunction]
+pub(super) fn check_rule(py: Python<'_>, spec: &Bound<'_, PyTuple>) -> PyResult<()> {
+    rule(spec)?.check().map_err(|error| rule_error(py, &error))
 }
 
 #[pyclass(name = "Rules", module = "sse_fast._rust", subclass, frozen)]

@@ -7,6 +7,8 @@ use crate::sse::field::Field;
 pub(crate) struct Block {
     /// Offset of its first byte.
     pub(crate) start: u64,
+    /// Offset of its first line, behind the BOM where there is one.
+    pub(crate) first_line: u64,
     /// Offset of the current line's first byte.
     pub(crate) line_start: u64,
     pub(crate) field: Option<Field>,
@@ -39,7 +41,7 @@ pub(crate) struct Block {
 impl Block {
     /// A block that begins at `start`.
     pub(crate) fn at(start: u64) -> Self {
-        Block { start, line_start: start, ..Block::default() }
+        Block { start, first_line: start, line_start: start, ..Block::default() }
     }
 }
 

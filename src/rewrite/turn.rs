@@ -181,7 +181,10 @@ impl Turn<'_, '_> {
                     return self.end_block();
                 }
                 Step::LateLf => self.late_lf(base + i as u64),
-                Step::Bom => self.work.block.line_start = base + i as u64,
+                Step::Bom => {
+                    self.work.block.first_line = base + i as u64;
+                    self.work.block.line_start = base + i as u64;
+                }
             }
         }
         self.stream.pos = base + i as u64;
@@ -356,6 +359,7 @@ impl Turn<'_, '_> {
         drop |= only_comments && self.stream.options.comments == Comments::Drop && !self.work.plan.streaming;
         if drop {
             self.start_counters();
+            self.pass_bom();
             self.stream.emitted = end;
         } else {
             self.emit(end)?;
@@ -378,6 +382,11 @@ impl Turn<'_, '_> {
         for counter in &mut self.stream.counters {
             counter.found = None;
         }
+    }
+
+    /// The BOM is the stream's, it stays where the first block goes.
+    fn pass_bom(&mut self) {
+        self.out.copy(self.stream.emitted, self.work.block.first_line);
     }
 
     /// A counter that waits for the first number begins at the one this event brought.
@@ -467,6 +476,7 @@ impl Turn<'_, '_> {
             upto = upto.min(self.work.block.data_end);
         }
         if self.work.block.dropping {
+            self.pass_bom();
             let mut mark = Mark { emitted: self.stream.emitted, rewritten: false };
             parts(self.stream, self.work, self.raw).0.discard(&mut mark, upto);
             self.stream.emitted = mark.emitted;
@@ -482,16 +492,18 @@ impl Turn<'_, '_> {
         }
         let line_open = !self.stream.lines.at_line_start();
         let closing = self.stream.lines.closing();
-        if line_open && !self.stream.lines.in_name() {
+        let value_open = line_open && !self.stream.lines.in_name();
+        let data_open = value_open && self.work.block.field == Some(Field::Data);
+        if value_open {
             self.end_line(self.stream.pos, self.stream.pos);
         }
         let ends = match self.payload() {
             Payload::None => false,
             Payload::Done => true,
-            Payload::Json => !(line_open && self.work.json.in_bare_number()),
+            Payload::Json => !(data_open && self.work.json.in_bare_number()),
             Payload::Invalid(_) => {
                 let cut = matches!(self.work.json.status(), Status::Incomplete) && self.work.block.has_payload;
-                !line_open && !cut
+                !data_open && !cut
             }
         };
         if ends {
@@ -501,11 +513,12 @@ impl Turn<'_, '_> {
             }
             return Ok(());
         }
-        self.stream.stats.truncated = self.work.block.has_field || (line_open && self.stream.lines.in_name());
+        self.stream.stats.truncated = self.work.block.has_data;
         self.invalidate(self.stream.pos);
         let empty = self.stream.options.empty_blocks == EmptyBlocks::Drop && !line_open;
         if !self.work.block.has_data && empty {
             self.stream.stats.dropped += 1;
+            self.pass_bom();
             self.stream.emitted = self.stream.pos;
         } else if self.work.block.dropping {
             self.stream.emitted = self.stream.pos;

@@ -196,8 +196,11 @@ impl Rule {
         }
     }
 
-    /// Checks what one rule shows by itself.
-    pub(crate) fn check(&self) -> Result<(), RuleError> {
+    /// Checks what one rule shows by itself; [`Rules::new`](crate::Rules::new) does so, too.
+    ///
+    /// # Errors
+    /// A path that the rule cannot act on, arguments that make no sense.
+    pub fn check(&self) -> Result<(), RuleError> {
         if let Rule::DropEvent { conditions } = self {
             if conditions.is_empty() {
                 return Err(RuleError::new(

@@ -98,12 +98,6 @@ impl Parser {
         }
     }
 
-    /// The stream has ended: the standard discards an event that has no blank line after it.
-    pub fn discard(&mut self) {
-        *self = Parser { last_event_id: std::mem::take(&mut self.last_event_id), retry: self.retry, ..Parser::new() };
-        self.id = self.last_event_id.clone().into_bytes();
-    }
-
     fn end_line(&mut self) {
         match self.field {
             Field::Data => self.data.push(b'\n'),
