@@ -106,7 +106,7 @@ def _item(rule: r.Rule) -> dict[str, Any]:
             item[name] = [[json.loads(old), json.loads(new)] for old, new in value]
         elif isinstance(value, bytes):
             item[name] = json.loads(value)
-        elif name in required or value not in (None, False):
+        elif name in required or (value is not None and value is not False):
             item[name] = value
     return item
 

@@ -189,6 +189,11 @@ impl Scanner {
         }
     }
 
+    /// True once something other than white space was read.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.depth > 0 || self.state != State::Value
+    }
+
     /// True in a number that is the whole text: only the end of the text ends it.
     pub(crate) fn in_bare_number(&self) -> bool {
         self.depth == 0 && matches!(self.state, State::Number(_))

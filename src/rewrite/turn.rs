@@ -273,6 +273,7 @@ impl Turn<'_, '_> {
     /// The payload goes on in a further data line whose value begins at `at`.
     fn join(&mut self, at: u64) {
         self.work.block.joining = false;
+        self.work.block.has_payload = true;
         let from = self.work.block.data_end;
         let (mut planner, json) = parts(self.stream, self.work, self.raw);
         let before = json.status();
@@ -462,6 +463,8 @@ impl Turn<'_, '_> {
             self.invalidate(at);
             if self.stream.options.on_invalid == OnInvalid::Raise {
                 if self.work.block.sentinel.is_other() {
+                    self.stream.stats.events += 1;
+                    self.stream.stats.invalid += 1;
                     return self.raise(at, at);
                 }
                 upto = at;
@@ -487,13 +490,16 @@ impl Turn<'_, '_> {
 
     /// No further byte comes.
     pub(crate) fn end_stream(&mut self) -> Result<(), Error> {
-        if self.stream.pos == self.work.block.start {
+        if self.stream.pos == self.work.block.first_line {
+            self.pass_bom();
+            self.stream.emitted = self.stream.pos;
             return Ok(());
         }
         let line_open = !self.stream.lines.at_line_start();
         let closing = self.stream.lines.closing();
         let value_open = line_open && !self.stream.lines.in_name();
-        let data_open = value_open && self.work.block.field == Some(Field::Data);
+        let open_field = if value_open { self.work.block.field } else { self.stream.lines.open_name() };
+        let data_open = line_open && open_field == Some(Field::Data);
         if value_open {
             self.end_line(self.stream.pos, self.stream.pos);
         }
@@ -502,7 +508,7 @@ impl Turn<'_, '_> {
             Payload::Done => true,
             Payload::Json => !(data_open && self.work.json.in_bare_number()),
             Payload::Invalid(_) => {
-                let cut = matches!(self.work.json.status(), Status::Incomplete) && self.work.block.has_payload;
+                let cut = self.work.json.status() == Status::Incomplete && self.work.json.has_begun();
                 !data_open && !cut
             }
         };
@@ -515,12 +521,7 @@ impl Turn<'_, '_> {
         }
         self.stream.stats.truncated = self.work.block.has_data;
         self.invalidate(self.stream.pos);
-        let empty = self.stream.options.empty_blocks == EmptyBlocks::Drop && !line_open;
-        if !self.work.block.has_data && empty {
-            self.stream.stats.dropped += 1;
-            self.pass_bom();
-            self.stream.emitted = self.stream.pos;
-        } else if self.work.block.dropping {
+        if self.work.block.dropping {
             self.stream.emitted = self.stream.pos;
         } else {
             self.stream.ended_open = self.stream.emitted < self.stream.pos || self.work.plan.streaming;

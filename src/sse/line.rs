@@ -94,6 +94,11 @@ impl LineScanner {
         matches!(self.state, State::Name | State::Bom(_))
     }
 
+    /// What the line would be if it ended in its field name.
+    pub(crate) fn open_name(&self) -> Option<Field> {
+        (self.state == State::Name && !self.name.is_empty()).then(|| self.name.field())
+    }
+
     /// True where no byte of a line is open.
     pub(crate) fn at_line_start(&self) -> bool {
         matches!(self.state, State::Bom(0)) || (self.state == State::Name && self.name.is_empty())
