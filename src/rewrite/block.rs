@@ -15,6 +15,10 @@ pub(crate) struct Block {
     pub(crate) has_data: bool,
     /// Some data line has a value.
     pub(crate) has_payload: bool,
+    /// Where the payload begins.
+    pub(crate) payload_start: u64,
+    /// The payload has several lines.
+    pub(crate) joined: bool,
     pub(crate) has_comment: bool,
     /// Some line is no comment.
     pub(crate) has_field: bool,
@@ -39,6 +43,14 @@ pub(crate) struct Block {
 }
 
 impl Block {
+    /// The block, of which nothing is known yet, begins at `start`.
+    #[inline]
+    pub(crate) fn start_at(&mut self, start: u64) {
+        self.start = start;
+        self.first_line = start;
+        self.line_start = start;
+    }
+
     /// A block that begins at `start`.
     pub(crate) fn at(start: u64) -> Self {
         Block { start, first_line: start, line_start: start, ..Block::default() }

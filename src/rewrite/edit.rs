@@ -44,12 +44,12 @@ pub(crate) enum What {
     /// Pending: a value that is observed.
     Watch,
     /// Pending: a name that changes if its object has none of the new name.
-    MayRename(RuleId),
+    MayRename,
 }
 
 impl Edit {
     pub(crate) fn is_pending(&self) -> bool {
-        matches!(self.what, What::Undecided | What::Watch | What::MayRename(_))
+        matches!(self.what, What::Undecided | What::Watch | What::MayRename)
     }
 
     /// Edits of whole lines are not part of the payload and stay whatever becomes of it.

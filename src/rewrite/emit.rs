@@ -57,7 +57,7 @@ impl Planner<'_> {
         self.plan.forget(done);
     }
 
-    fn write(&mut self, what: What, out: &mut Out<'_, '_>) {
+    pub(crate) fn write(&mut self, what: What, out: &mut Out<'_, '_>) {
         match what {
             What::Text(rule, choice) => out.write(self.rules.rule(rule).text(choice)),
             What::Null => out.write(b"null"),
@@ -87,6 +87,6 @@ impl Planner<'_> {
     pub(crate) fn discard(&mut self, mark: &mut Mark, upto: u64) {
         let gone = self.plan.edits.iter().take_while(|edit| !edit.is_pending() && edit.end <= upto && edit.end != OPEN);
         self.plan.forget(gone.count());
-        mark.emitted = upto;
+        mark.emitted = mark.emitted.max(upto);
     }
 }

@@ -1,6 +1,6 @@
 //! An open container, as far as the rules care.
 
-use crate::rules::compile::{RuleId, StateId};
+use crate::rules::compile::StateId;
 
 /// No offset.
 pub(super) const NONE: u64 = u64::MAX;
@@ -40,6 +40,8 @@ pub(super) struct Frame {
     pub(super) removed: Option<usize>,
     /// Where this frame's bits begin in `seen`, its entries in `renames`.
     pub(super) seen_base: usize,
+    /// Where its slots begin in `taken`.
+    pub(super) taken_base: usize,
     pub(super) renames_base: usize,
 }
 
@@ -58,7 +60,8 @@ pub(super) enum Edits {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Renaming {
     pub(super) edit: usize,
-    pub(super) rule: RuleId,
+    /// The state of the member's value, which knows the rules.
+    pub(super) child: StateId,
     pub(super) name_end: u64,
     /// Depth of the frame it belongs to.
     pub(super) frame: usize,
@@ -66,14 +69,7 @@ pub(super) struct Renaming {
 
 impl Frame {
     /// A container in `state`, just after its bracket.
-    pub(super) fn new(
-        state: StateId,
-        child: StateId,
-        object: bool,
-        after: u64,
-        seen_base: usize,
-        renames_base: usize,
-    ) -> Self {
+    pub(super) fn new(state: StateId, child: StateId, object: bool, after: u64) -> Self {
         Frame {
             state,
             child,
@@ -93,8 +89,9 @@ impl Frame {
             edit: Edits::No,
             watch: None,
             removed: None,
-            seen_base,
-            renames_base,
+            seen_base: 0,
+            taken_base: 0,
+            renames_base: 0,
         }
     }
 }

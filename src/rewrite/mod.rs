@@ -13,5 +13,6 @@ pub(crate) mod overdue;
 pub(crate) mod plan;
 pub(crate) mod planner;
 pub(crate) mod rewriter;
+pub(crate) mod shape;
 pub(crate) mod splice;
 pub(crate) mod turn;

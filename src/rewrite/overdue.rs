@@ -1,12 +1,11 @@
 //! What an event that streams leaves undecided for too long is decided without being seen.
 
 use crate::limits::SPACE_HELD;
-use crate::rules::compile::RuleId;
+use crate::rules::compile::AtEnd;
 use crate::rules::rule::Verdict;
 
 use super::edit::{Edit, OPEN, What};
 use super::frame::{Edits, NONE, Renaming};
-use super::plan::Plan;
 use super::planner::{Planner, blind_edit};
 
 /// How long a comma, or white space before or after a name, may stay undecided: both together as long as what may be
@@ -24,7 +23,7 @@ impl Planner<'_> {
             }
             let number = self.plan.base + at;
             match self.plan.edits[at].what {
-                What::MayRename(rule) => self.rename_overdue(number, rule),
+                What::MayRename => self.rename_overdue(number),
                 What::Undecided => self.decide_unseen(number),
                 _ => {
                     self.plan.oversize += 1;
@@ -41,27 +40,20 @@ impl Planner<'_> {
         }
     }
 
-    fn void_edit(&mut self, number: usize) {
-        if let Some(edit) = self.plan.get(number) {
-            *edit = Edit { end: edit.start, what: What::Nothing, ..*edit };
-        }
-    }
-
     /// The object is larger than may be held: the rename is carried out, though the new name may still come.
-    fn rename_overdue(&mut self, number: usize, rule: RuleId) {
+    fn rename_overdue(&mut self, number: usize) {
         let renaming = self.plan.renames.iter().find(|renaming| renaming.edit == number).copied();
-        let Some(Renaming { name_end, frame, .. }) = renaming else { return self.void_edit(number) };
-        let frame = &self.plan.frames[frame];
-        let state = self.rules.state(frame.state);
-        let seen = frame.seen_base;
-        let taken = seen + Plan::words(state);
-        let slot = state.at_end.iter().find(|at_end| at_end.rule == rule).map_or(0, |at_end| at_end.slot);
-        // Taken by another rule, or by an earlier occurrence of this one?
-        let by_other = state.at_end.iter().any(|at_end| at_end.slot == slot && at_end.rule < rule);
-        if self.plan.marked(seen, slot) || (by_other && self.plan.marked(taken, slot)) {
-            return self.void_edit(number);
-        }
-        self.plan.mark(taken, slot);
+        let Some(Renaming { name_end, frame, child, .. }) = renaming else { return self.void_edit(number) };
+        let frame = self.plan.frames[frame];
+        let renames = &self.rules.state(child).renames;
+        let may_act = self
+            .rules
+            .state(frame.state)
+            .at_end
+            .iter()
+            .find(|at_end| renames.contains(&at_end.rule) && self.plan.may_take(&frame, at_end.slot, at_end.rule));
+        let Some(&AtEnd { rule, slot, .. }) = may_act else { return self.void_edit(number) };
+        self.plan.take(&frame, slot, rule);
         if let Some(edit) = self.plan.get(number) {
             *edit = Edit { end: name_end, what: What::Rename(rule), ..*edit };
         }

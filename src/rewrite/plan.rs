@@ -11,7 +11,7 @@
 //! is the comma, white space or name whose fate hangs on what follows.
 
 use crate::limits::IDLE_CAPACITY;
-use crate::rules::compile::{Compiled, RuleId, State};
+use crate::rules::compile::{Compiled, RuleId, Slot, State};
 
 use super::capture::Captured;
 use super::edit::{Edit, OPEN, What};
@@ -25,12 +25,16 @@ pub(crate) struct Plan {
     pub(super) base: usize,
     pub(super) frames: Vec<Frame>,
     pub(super) renames: Vec<Renaming>,
-    /// Per frame two runs of bits by slot: names that stand in the object, names taken by an edit.
+    /// Per frame a bit for each slot: the name stands in the object.
     pub(super) seen: Vec<u64>,
+    /// Per frame and slot the rule whose edit takes the name.
+    pub(super) taken: Vec<Option<RuleId>>,
     /// Conditions that hold.
     pub(super) hits: Vec<u64>,
+    /// Spans on whose value something depended.
+    pub(crate) observed: Vec<(u64, u64)>,
     /// Captured spans of an event that has not been judged.
-    pub(super) captures: Vec<(usize, u64, u64)>,
+    pub(crate) captures: Vec<(usize, u64, u64)>,
     /// The outermost edit whose end is open.
     pub(super) open: Option<usize>,
     /// Depth of the frame whose current value goes: edits inside it are void.
@@ -58,7 +62,9 @@ impl Plan {
             frames: Vec::new(),
             renames: Vec::new(),
             seen: Vec::new(),
+            taken: Vec::new(),
             hits: Vec::new(),
+            observed: Vec::new(),
             captures: Vec::new(),
             open: None,
             void: None,
@@ -85,7 +91,9 @@ impl Plan {
         clear(&mut self.frames);
         clear(&mut self.renames);
         clear(&mut self.seen);
+        clear(&mut self.taken);
         clear(&mut self.hits);
+        clear(&mut self.observed);
         clear(&mut self.captures);
         clear(&mut self.islands);
         clear(&mut self.made);
@@ -314,15 +322,34 @@ impl Plan {
         self.push_around_islands(edit.start, edit.end, What::Made((self.made.len() - 1) as u32));
     }
 
-    pub(super) fn words(state: &State) -> usize {
-        state.slots.div_ceil(64) as usize
+    pub(super) fn mark_seen(&mut self, frame: &Frame, slot: Slot) {
+        self.seen[frame.seen_base + slot as usize / 64] |= 1 << (slot % 64);
     }
 
-    pub(super) fn mark(&mut self, base: usize, slot: u32) {
-        self.seen[base + slot as usize / 64] |= 1 << (slot % 64);
+    /// May the rule give a member this name? Only if none has it, nor gets it from another rule.
+    pub(super) fn may_take(&self, frame: &Frame, slot: Slot, rule: RuleId) -> bool {
+        let seen = self.seen[frame.seen_base + slot as usize / 64] >> (slot % 64) & 1 == 1;
+        !seen && self.taken[frame.taken_base + slot as usize].is_none_or(|other| other == rule)
     }
 
-    pub(super) fn marked(&self, base: usize, slot: u32) -> bool {
-        self.seen[base + slot as usize / 64] >> (slot % 64) & 1 == 1
+    pub(super) fn take(&mut self, frame: &Frame, slot: Slot, rule: RuleId) {
+        self.taken[frame.taken_base + slot as usize] = Some(rule);
+    }
+
+    /// The object or array in this frame begins.
+    pub(super) fn open_frame(&mut self, mut frame: Frame, state: &State) {
+        frame.seen_base = self.seen.len();
+        frame.taken_base = self.taken.len();
+        frame.renames_base = self.renames.len();
+        self.seen.resize(frame.seen_base + state.slots.div_ceil(64) as usize, 0);
+        self.taken.resize(frame.taken_base + state.slots as usize, None);
+        self.frames.push(frame);
+    }
+
+    /// It ends, as far as names go.
+    pub(super) fn close_frame(&mut self, frame: &Frame) {
+        self.seen.truncate(frame.seen_base);
+        self.taken.truncate(frame.taken_base);
+        self.renames.truncate(frame.renames_base);
     }
 }

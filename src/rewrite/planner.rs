@@ -2,7 +2,7 @@
 
 use crate::json::scan::Sink;
 use crate::limits::{EDIT_SLACK, MAX_CAPTURED};
-use crate::rules::compile::{Compiled, DEAD, RuleId, State};
+use crate::rules::compile::{AtEnd, Compiled, DEAD, RuleId, Slot, State};
 use crate::rules::rule::{Condition, Keep, Rule, Verdict};
 
 use super::capture::Captured;
@@ -29,7 +29,7 @@ impl Planner<'_> {
     /// The payload begins.
     pub(crate) fn begin(&mut self) {
         let start = self.rules.start;
-        self.plan.frames.push(Frame::new(DEAD, start, false, 0, 0, 0));
+        self.plan.frames.push(Frame::new(DEAD, start, false, 0));
     }
 
     /// How long a comma, white space or a name may stay undecided.
@@ -148,14 +148,16 @@ impl Planner<'_> {
     }
 
     fn begin_rename(&mut self, state: &State, frame: &Frame, at: u64) {
-        let Some(rule) = state.rename else { return };
+        if state.renames.is_empty() {
+            return;
+        }
         if frame.name_released {
             self.plan.oversize += 1;
             return;
         }
-        let edit = self.pend(frame.name_start, at, What::MayRename(rule));
+        let edit = self.pend(frame.name_start, at, What::MayRename);
         let depth = self.plan.frames.len() - 1;
-        self.plan.renames.push(Renaming { edit, rule, name_end: frame.name_end, frame: depth });
+        self.plan.renames.push(Renaming { edit, child: frame.child, name_end: frame.name_end, frame: depth });
     }
 
     fn begin_open(&mut self, start: u64, what: What, removal: bool) {
@@ -193,6 +195,9 @@ impl Planner<'_> {
         };
         // A pending edit that is pending no more was larger than may be held.
         let seen = !unseen && pending.is_none_or(|number| self.plan.get(number).is_some_and(|edit| edit.is_pending()));
+        if state.looks {
+            self.plan.observed.push((start, after));
+        }
         if seen {
             self.observe(state, edit, start, after);
         }
@@ -221,9 +226,6 @@ impl Planner<'_> {
     /// Captures, conditions and counters look at the value.
     fn observe(&mut self, state: &State, edit: Edits, start: u64, after: u64) {
         for &capture in &state.captures {
-            if !self.captured.wants(self.rules, capture) {
-                continue;
-            }
             if self.plan.streaming {
                 self.captured.keep(self.rules, capture, &self.raw.payload(start, after));
             } else {
@@ -304,34 +306,45 @@ impl Planner<'_> {
 
     /// The object ends: missing members are inserted, renames stand or fall.
     fn settle(&mut self, frame: &Frame, state: &State, bracket: u64) {
-        let taken = frame.seen_base + Plan::words(state);
         let mut comma = frame.kept;
         let at = if frame.space_released { bracket } else { frame.last_end };
-        for at_end in &state.at_end {
-            let free = !self.plan.marked(frame.seen_base, at_end.slot) && !self.plan.marked(taken, at_end.slot);
-            if at_end.inserts {
-                if free {
-                    self.plan.push(Edit { start: at, end: at, what: What::Insert(at_end.rule, comma) });
-                    self.plan.mark(taken, at_end.slot);
-                    comma = true;
-                }
+        for &AtEnd { rule, slot, inserts } in &state.at_end {
+            if !self.plan.may_take(frame, slot, rule) {
                 continue;
             }
-            for i in frame.renames_base..self.plan.renames.len() {
-                let Renaming { edit, rule, name_end, .. } = self.plan.renames[i];
-                if rule != at_end.rule {
-                    continue;
-                }
-                let Some(edit) = self.plan.get(edit).filter(|edit| edit.what == What::MayRename(rule)) else {
-                    continue;
-                };
-                if free {
-                    *edit = Edit { end: name_end, what: What::Rename(rule), ..*edit };
-                    self.plan.mark(taken, at_end.slot);
-                } else {
-                    *edit = Edit { end: edit.start, what: What::Nothing, ..*edit };
-                }
+            if inserts {
+                self.plan.push(Edit { start: at, end: at, what: What::Insert(rule, comma) });
+                self.plan.take(frame, slot, rule);
+                comma = true;
+            } else {
+                self.settle_renames(frame, slot, rule);
             }
+        }
+        for i in frame.renames_base..self.plan.renames.len() {
+            let number = self.plan.renames[i].edit;
+            if self.plan.get(number).is_some_and(|edit| edit.what == What::MayRename) {
+                self.void_edit(number);
+            }
+        }
+    }
+
+    /// The rule renames every member of the object that it may.
+    fn settle_renames(&mut self, frame: &Frame, slot: Slot, rule: RuleId) {
+        for i in frame.renames_base..self.plan.renames.len() {
+            let Renaming { edit, child, name_end, .. } = self.plan.renames[i];
+            if !self.rules.state(child).renames.contains(&rule) {
+                continue;
+            }
+            if let Some(edit) = self.plan.get(edit).filter(|edit| edit.what == What::MayRename) {
+                *edit = Edit { end: name_end, what: What::Rename(rule), ..*edit };
+                self.plan.take(frame, slot, rule);
+            }
+        }
+    }
+
+    pub(super) fn void_edit(&mut self, number: usize) {
+        if let Some(edit) = self.plan.get(number) {
+            *edit = Edit { end: edit.start, what: What::Nothing, ..*edit };
         }
     }
 }
@@ -356,9 +369,7 @@ impl Sink for Planner<'_> {
         if !state.wants_inside {
             return false;
         }
-        let (seen, renames) = (self.plan.seen.len(), self.plan.renames.len());
-        self.plan.frames.push(Frame::new(child, DEAD, object, at + 1, seen, renames));
-        self.plan.seen.resize(seen + 2 * Plan::words(state), 0);
+        self.plan.open_frame(Frame::new(child, DEAD, object, at + 1), state);
         // An insertion into an empty object goes before its white space.
         self.plan.tail = at + 1;
         self.plan.tail_deadline = at + 1 + self.patience();
@@ -371,8 +382,7 @@ impl Sink for Planner<'_> {
         if frame.object && self.plan.void.is_none() && !state.at_end.is_empty() {
             self.settle(&frame, state, after - 1);
         }
-        self.plan.seen.truncate(frame.seen_base);
-        self.plan.renames.truncate(frame.renames_base);
+        self.plan.close_frame(&frame);
         self.end_value(after);
     }
 
@@ -410,9 +420,9 @@ impl Sink for Planner<'_> {
         let (child, slot) = rules.state(frame.state).member(name);
         frame.child = child;
         frame.long_name = name.is_none();
-        let base = frame.seen_base;
+        let frame = *frame;
         if let Some(slot) = slot {
-            self.plan.mark(base, slot);
+            self.plan.mark_seen(&frame, slot);
         }
         if name.is_some() {
             return;
@@ -442,7 +452,6 @@ impl Sink for Planner<'_> {
 
     fn comma(&mut self, at: u64) {
         let deadline = at + self.patience();
-        let islands_end = self.plan.islands.last().map_or(0, |island| island.1);
         let frame = self.top();
         frame.comma = at;
         frame.released = false;
@@ -453,8 +462,8 @@ impl Sink for Planner<'_> {
             return;
         }
         // The comma and the white space around it go with the removed value before it.
-        let start = if space_released || islands_end > last_end { at } else { last_end };
-        let number = self.plan.push(Edit { start, end: OPEN, what: What::Drop });
+        let start = if space_released { at } else { last_end };
+        let number = self.plan.push_around_islands(start, OPEN, What::Drop);
         self.plan.tail = NONE;
         self.top().removed = Some(number);
     }

@@ -7,7 +7,7 @@ use crate::rules::rule::Keep;
 use super::hold::Hold;
 use super::options::{Options, Stats};
 use super::splice::{Out, Raw};
-use super::turn::{Stream, Turn, Work};
+use super::turn::{Stream, Turn, Work, give_shapes_back, take_shapes};
 
 /// Where the output of a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,9 +117,11 @@ impl Rewriter {
         let stream = &mut self.stream;
         let raw = Raw { held, chunk, chunk_at: stream.pos, lines: true };
         let mut work = self.work.take().unwrap_or_else(|| Work::take(stream));
-        let mut turn = Turn { stream, work: &mut work, raw, out: Out::new(raw, out) };
+        let mut shapes = take_shapes();
+        let mut turn = Turn { stream, work: &mut work, shapes: &mut shapes, raw, out: Out::new(raw, out) };
         let result = act(&mut turn);
         let (count, unchanged) = turn.out.finish(result.is_ok());
+        give_shapes_back(shapes);
         stream.stats.bytes_out += count;
         stream.stats.oversize += std::mem::take(&mut work.plan.oversize);
         if work.is_idle(stream) {

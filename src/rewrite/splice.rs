@@ -96,6 +96,11 @@ impl<'a, 'o> Out<'a, 'o> {
         }
     }
 
+    /// Bytes that have come out in this call.
+    pub(crate) fn length(&self) -> usize {
+        self.written.len() - self.written_before + self.pass.1 - self.pass.0
+    }
+
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         self.flush();
         self.written.extend_from_slice(bytes);

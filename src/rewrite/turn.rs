@@ -17,12 +17,13 @@ use crate::sse::line::{LineScanner, Step};
 use super::block::Block;
 use super::capture::Captured;
 use super::counter::Counter;
-use super::edit::{OPEN, What};
+use super::edit::{Edit, OPEN, What};
 use super::emit::Mark;
 use super::options::{Comments, EmptyBlocks, OnInvalid, Options, Stats};
 use super::overdue::patience;
 use super::plan::Plan;
 use super::planner::Planner;
+use super::shape::{Lesson, Shapes};
 use super::splice::{Out, Raw};
 
 /// What a stream keeps between two events.
@@ -75,6 +76,17 @@ pub(crate) struct Work {
 
 thread_local! {
     static SPARE: Cell<Option<Box<Work>>> = const { Cell::new(None) };
+    static SHAPES: Cell<Option<Box<Shapes>>> = const { Cell::new(None) };
+}
+
+/// The shapes that this thread has learned, for one turn.
+pub(crate) fn take_shapes() -> Box<Shapes> {
+    SHAPES.try_with(Cell::take).ok().flatten().unwrap_or_default()
+}
+
+pub(crate) fn give_shapes_back(shapes: Box<Shapes>) {
+    // A thread that is ending keeps nothing.
+    let _ = SHAPES.try_with(|slot| slot.set(Some(shapes)));
 }
 
 impl Work {
@@ -84,11 +96,11 @@ impl Work {
         let mut work =
             spare.unwrap_or_else(|| Box::new(Work { json: Scanner::new(), plan: Plan::new(), block: Block::at(0) }));
         work.json.set_name_limit(stream.rules.longest_name);
-        work.begin(stream.pos);
+        work.block.start_at(stream.pos);
         work
     }
 
-    /// Given back; what it holds is let go but for small buffers.
+    /// Given back between two events, as a fresh one but for small buffers.
     pub(crate) fn give_back(self: Box<Self>) {
         // A thread that is ending keeps nothing.
         let _ = SPARE.try_with(|spare| spare.set(Some(self)));
@@ -117,6 +129,7 @@ enum Payload {
 pub(crate) struct Turn<'t, 'o> {
     pub(crate) stream: &'t mut Stream,
     pub(crate) work: &'t mut Work,
+    pub(crate) shapes: &'t mut Shapes,
     pub(crate) raw: Raw<'t>,
     pub(crate) out: Out<'t, 'o>,
 }
@@ -139,7 +152,11 @@ impl Turn<'_, '_> {
     /// Reads the chunk.
     pub(crate) fn read(&mut self) -> Result<(), Error> {
         let end = self.raw.chunk_at + self.raw.chunk.len() as u64;
+        self.shapes.prepare(&self.stream.rules);
         while self.stream.pos < end {
+            if self.replay() {
+                continue;
+            }
             let stop = if self.work.plan.streaming {
                 // No deadline set within a step of this length falls within it.
                 let step = self.stream.max_held().min(patience(self.stream.max_held()));
@@ -159,6 +176,69 @@ impl Turn<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Rewrites an event that fits a learned shape. False where none stands here.
+    #[inline]
+    fn replay(&mut self) -> bool {
+        let Turn { stream, work, shapes, raw, out } = self;
+        let pos = stream.pos;
+        // A counter that waits for the first number must see it.
+        let waits = stream.counters.iter().any(|counter| counter.next.is_none());
+        if work.block.start != pos || !stream.lines.is_fresh() || waits {
+            return false;
+        }
+        let input = &raw.chunk[(pos - raw.chunk_at) as usize..];
+        let Some(fit) = shapes.find(input) else { return false };
+        if fit.length > stream.options.max_held {
+            return false;
+        }
+        for (capture, start, end) in fit.captures() {
+            stream.captured.keep(&stream.rules, capture, &input[start as usize..end as usize]);
+        }
+        stream.stats.events += 1;
+        stream.lines = fit.lines();
+        stream.pos = pos + fit.length as u64;
+        stream.dropped_last = false;
+        work.block.start_at(stream.pos);
+        if fit.is_rewritten() {
+            stream.stats.rewritten += 1;
+            let mut mark = pos;
+            let mut planner = parts(stream, work, *raw).0;
+            for edit in fit.edits() {
+                out.copy(mark, pos + edit.start);
+                planner.write(edit.what, out);
+                mark = pos + edit.end;
+            }
+            stream.counters.iter_mut().for_each(|counter| counter.current = None);
+            out.copy(mark, stream.pos);
+        } else {
+            out.copy(pos, stream.pos);
+        }
+        stream.emitted = stream.pos;
+        true
+    }
+
+    /// What there is to learn from an event that is about to leave, if it is plain and lies in one piece.
+    fn lesson(&mut self) -> Option<Lesson> {
+        let Turn { stream, work: Work { plan, block, .. }, shapes, raw, .. } = self;
+        let plain = plan.container && !plan.streaming && !block.joined && !block.has_comment && block.id.is_none();
+        let from = block.start.checked_sub(raw.chunk_at)? as usize;
+        let to = (stream.pos - raw.chunk_at) as usize;
+        let decided = !plan.edits.iter().any(|edit| matches!(edit.what, What::Function(_)));
+        if !plain || !decided || !stream.lines.is_fresh() || !shapes.wants(to - from) {
+            return None;
+        }
+        let shift = |offset: u64| offset - block.start;
+        let edits = plan.edits.iter().filter(|edit| edit.what != What::Nothing);
+        Some(Lesson {
+            block: raw.chunk[from..to].into(),
+            payload: (shift(block.payload_start) as usize, shift(block.data_end) as usize),
+            edits: edits.map(|edit| Edit { start: shift(edit.start), end: shift(edit.end), ..*edit }).collect(),
+            captures: plan.captures.iter().map(|&(id, start, end)| (id, shift(start), shift(end))).collect(),
+            observed: plan.observed.iter().map(|&(start, end)| (shift(start), shift(end))).collect(),
+            lines: stream.lines.clone(),
+        })
     }
 
     /// Reads up to `stop`, or to the end of the block.
@@ -247,7 +327,10 @@ impl Turn<'_, '_> {
                 if self.work.block.joining {
                     self.join(at);
                 }
-                self.work.block.has_payload = true;
+                if !self.work.block.has_payload {
+                    self.work.block.has_payload = true;
+                    self.work.block.payload_start = at;
+                }
                 let (mut planner, json) = parts(self.stream, self.work, self.raw);
                 let read = json.feed(bytes, at, &mut planner);
                 self.work.block.sentinel.push(&bytes[..read]);
@@ -273,6 +356,7 @@ impl Turn<'_, '_> {
     /// The payload goes on in a further data line whose value begins at `at`.
     fn join(&mut self, at: u64) {
         self.work.block.joining = false;
+        self.work.block.joined = true;
         self.work.block.has_payload = true;
         let from = self.work.block.data_end;
         let (mut planner, json) = parts(self.stream, self.work, self.raw);
@@ -350,6 +434,7 @@ impl Turn<'_, '_> {
         } else if matches!(payload, Payload::Done) {
             self.invalidate(end);
         }
+        let lesson = if drop { None } else { self.lesson() };
         self.work.plan.take_captures(&self.stream.rules, self.raw, &mut self.stream.captured);
         if !self.work.plan.streaming {
             let empty = self.stream.options.empty_blocks == EmptyBlocks::Drop && !self.work.block.has_payload;
@@ -365,6 +450,9 @@ impl Turn<'_, '_> {
         } else {
             self.emit(end)?;
             self.stream.stats.rewritten += u64::from(self.work.block.rewritten);
+            if let Some(lesson) = lesson {
+                self.shapes.learn(lesson);
+            }
         }
         self.stream.dropped_last = drop;
         if let Some(id) = self.work.block.id.take() {
@@ -438,7 +526,7 @@ impl Turn<'_, '_> {
 
     /// The block is larger than may be held.
     fn begin_streaming(&mut self) -> Result<(), Error> {
-        if let (Status::Invalid(at), false) = (self.work.json.status(), self.work.block.sentinel.is_done()) {
+        if let Status::Invalid(at) = self.work.json.status() {
             self.invalidate(at);
         }
         self.work.block.dropping = self.is_dropped(false);
@@ -459,9 +547,9 @@ impl Turn<'_, '_> {
     fn stream(&mut self) -> Result<(), Error> {
         let pos = self.stream.pos;
         let mut upto = pos;
-        if let (Status::Invalid(at), false) = (self.work.json.status(), self.work.block.sentinel.is_done()) {
+        if let Status::Invalid(at) = self.work.json.status() {
             self.invalidate(at);
-            if self.stream.options.on_invalid == OnInvalid::Raise {
+            if self.stream.options.on_invalid == OnInvalid::Raise && !self.work.block.sentinel.is_done() {
                 if self.work.block.sentinel.is_other() {
                     self.stream.stats.events += 1;
                     self.stream.stats.invalid += 1;
@@ -524,8 +612,9 @@ impl Turn<'_, '_> {
         if self.work.block.dropping {
             self.stream.emitted = self.stream.pos;
         } else {
-            self.stream.ended_open = self.stream.emitted < self.stream.pos || self.work.plan.streaming;
+            let before = self.out.length();
             self.emit(self.stream.pos)?;
+            self.stream.ended_open = self.work.plan.streaming || self.out.length() > before;
         }
         Ok(())
     }

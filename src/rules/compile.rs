@@ -78,11 +78,13 @@ pub(crate) struct State {
     pub(crate) wants_value: bool,
     /// Rules that may edit the value, in list order.
     pub(crate) edits: Vec<RuleId>,
-    /// The rule that renames the member.
-    pub(crate) rename: Option<RuleId>,
+    /// Rules that may rename the member, in list order.
+    pub(crate) renames: Vec<RuleId>,
     pub(crate) captures: Vec<usize>,
     /// Conditions to look at: which, and the rule and condition to compare with.
     pub(crate) hits: Vec<Hit>,
+    /// What happens depends on the value.
+    pub(crate) looks: bool,
     /// One of `edits` is a `Remove`.
     pub(crate) may_remove: bool,
     /// The first of `edits` needs the value before it decides.
@@ -380,7 +382,7 @@ impl<'a> Builder<'a> {
         match end {
             End::Edit if self.rules[rule as usize].edits_value() => state.edits.push(rule),
             End::Edit => {}
-            End::Rename(_) => state.rename = Some(state.rename.map_or(rule, |other| other.min(rule))),
+            End::Rename(_) => state.renames.push(rule),
             End::Capture(capture) => state.captures.push(capture),
             End::Test(hit) => state.hits.push(hit),
         }
@@ -390,9 +392,12 @@ impl<'a> Builder<'a> {
 impl State {
     fn finish_value(&mut self, rules: &[Rule]) {
         self.edits.sort_unstable();
+        self.renames.sort_unstable();
         self.wants_value =
-            !(self.edits.is_empty() && self.captures.is_empty() && self.hits.is_empty()) || self.rename.is_some();
+            !(self.edits.is_empty() && self.captures.is_empty() && self.hits.is_empty() && self.renames.is_empty());
         self.may_remove = self.edits.iter().any(|&id| matches!(rules[id as usize], Rule::Remove { .. }));
+        let first = self.edits.first().map(|&id| &rules[id as usize]);
+        self.looks = !self.hits.is_empty() || first.is_some_and(|rule| !rule.is_unconditional());
         self.undecided = self.edits.first().is_some_and(|&id| {
             let rule = &rules[id as usize];
             // The first number seen must be read before the counter can begin there.

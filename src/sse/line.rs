@@ -89,6 +89,12 @@ impl LineScanner {
         LineScanner { state: State::Value, ..LineScanner::new() }
     }
 
+    /// True where a line can begin and nothing of what came before matters.
+    #[inline]
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.state == State::Name && self.name.is_empty() && !self.after_cr
+    }
+
     /// True at the start of a line and in its field name.
     pub(crate) fn in_name(&self) -> bool {
         matches!(self.state, State::Name | State::Bom(_))

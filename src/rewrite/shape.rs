@@ -1,0 +1,299 @@
+//! Learned shapes: most events of a stream differ from the one before in a few values only.
+//!
+//! Rule 1: a shape is one event that the slow way has read and rewritten, with holes where values may differ. What the
+//! scanner and the rules do depends on the bytes outside the holes alone, so an event that fits is rewritten alike.
+//! Rule 2: only strings and numbers can be holes, and only those that no rule looked at. What fills a hole is checked as
+//! the scanner would check it; what is not plainly right does not fit and goes the slow way.
+//! Rule 3: an event fits whole or not at all, down to its blank line.
+//!
+//! Theory of operation: a shape begins as one event without holes. Where an event of the same structure comes by that
+//! differs in some values, these become holes. A handful of shapes is kept, the last one that fitted first.
+
+use std::sync::Arc;
+
+use crate::json::string::plain_run;
+use crate::limits::{MAX_HOLES, MAX_SHAPE, MAX_SHAPES};
+use crate::rules::compile::Compiled;
+use crate::sse::line::LineScanner;
+
+use super::edit::{Edit, What};
+
+/// A value that may differ: between its quotes, or the number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hole {
+    start: usize,
+    end: usize,
+    string: bool,
+}
+
+/// An offset in the learned event, and how many holes end before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    offset: usize,
+    holes: usize,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    /// The block as it was learned.
+    bytes: Box<[u8]>,
+    /// The strings and numbers in its payload, in order; those that may be holes, and those that are.
+    values: Vec<Hole>,
+    may_differ: Vec<bool>,
+    holes: Vec<Hole>,
+    /// Its edits, and the spans that captures saw.
+    edits: Vec<(Place, Place, What)>,
+    captures: Vec<(usize, Place, Place)>,
+    /// How the line scanner stands after it.
+    lines: LineScanner,
+}
+
+/// What the slow way found out about a block. All offsets count from its start.
+pub(crate) struct Lesson {
+    pub(crate) block: Box<[u8]>,
+    pub(crate) payload: (usize, usize),
+    /// In order; none inside another.
+    pub(crate) edits: Vec<Edit>,
+    pub(crate) captures: Vec<(usize, u64, u64)>,
+    /// Spans that a rule has looked at.
+    pub(crate) observed: Vec<(u64, u64)>,
+    pub(crate) lines: LineScanner,
+}
+
+/// An event that fits a shape: how far each place has moved.
+pub(crate) struct Fit<'s> {
+    shape: &'s Shape,
+    moved: [isize; MAX_HOLES + 1],
+    pub(crate) length: usize,
+}
+
+impl Fit<'_> {
+    fn at(&self, place: Place) -> u64 {
+        (place.offset as isize + self.moved[place.holes]) as u64
+    }
+
+    /// The edits, with offsets from the event's start.
+    pub(crate) fn edits(&self) -> impl Iterator<Item = Edit> {
+        let edit = |&(start, end, what): &(Place, Place, What)| Edit { start: self.at(start), end: self.at(end), what };
+        self.shape.edits.iter().map(edit)
+    }
+
+    pub(crate) fn is_rewritten(&self) -> bool {
+        !self.shape.edits.is_empty()
+    }
+
+    /// The spans to capture, likewise.
+    pub(crate) fn captures(&self) -> impl Iterator<Item = (usize, u64, u64)> {
+        self.shape.captures.iter().map(|&(capture, start, end)| (capture, self.at(start), self.at(end)))
+    }
+
+    pub(crate) fn lines(&self) -> LineScanner {
+        self.shape.lines.clone()
+    }
+}
+
+impl Shape {
+    fn learn(lesson: Lesson) -> Self {
+        let values = values(&lesson.block, lesson.payload);
+        let observed = |value: &Hole| {
+            lesson.observed.iter().any(|&(start, end)| start <= value.end as u64 && value.start as u64 <= end)
+        };
+        let place = |offset: u64| Place { offset: offset as usize, holes: 0 };
+        Shape {
+            may_differ: values.iter().map(|value| !observed(value)).collect(),
+            values,
+            holes: Vec::new(),
+            edits: lesson.edits.iter().map(|edit| (place(edit.start), place(edit.end), edit.what)).collect(),
+            captures: lesson
+                .captures
+                .iter()
+                .map(|&(capture, start, end)| (capture, place(start), place(end)))
+                .collect(),
+            lines: lesson.lines,
+            bytes: lesson.block,
+        }
+    }
+
+    /// Does an event that fits stand at the start of `input`?
+    #[inline]
+    fn fit(&self, input: &[u8]) -> Option<Fit<'_>> {
+        let mut moved = [0; MAX_HOLES + 1];
+        let (mut at, mut learned) = (0, 0);
+        for (i, hole) in self.holes.iter().enumerate() {
+            let fixed = &self.bytes[learned..hole.start];
+            let rest = input.get(at..)?.strip_prefix(fixed)?;
+            at += fixed.len() + if hole.string { string_length(rest)? } else { number_length(rest)? };
+            learned = hole.end;
+            moved[i + 1] = at as isize - learned as isize;
+        }
+        let fixed = &self.bytes[learned..];
+        input.get(at..)?.starts_with(fixed).then_some(Fit { shape: self, moved, length: at + fixed.len() })
+    }
+
+    /// Takes in an event of the same structure: what differs becomes a hole. False where the structure differs, or
+    /// something that a rule has looked at.
+    fn widen(&mut self, other: &Shape) -> bool {
+        if self.values.len() != other.values.len() {
+            return false;
+        }
+        let mut differs = Vec::with_capacity(self.values.len());
+        let (mut here, mut there) = (0, 0);
+        for (mine, theirs) in self.values.iter().zip(&other.values) {
+            if mine.string != theirs.string || self.bytes[here..mine.start] != other.bytes[there..theirs.start] {
+                return false;
+            }
+            differs.push(
+                self.holes.contains(mine) || self.bytes[mine.start..mine.end] != other.bytes[theirs.start..theirs.end],
+            );
+            (here, there) = (mine.end, theirs.end);
+        }
+        if self.bytes[here..] != other.bytes[there..] || differs.iter().filter(|&&differs| differs).count() > MAX_HOLES
+        {
+            return false;
+        }
+        let learnable = differs.iter().zip(&self.may_differ).all(|(&differs, &may)| may || !differs);
+        if !learnable || !self.acts_like(other) {
+            return false;
+        }
+        self.holes =
+            self.values.iter().zip(&differs).filter(|(_, differs)| **differs).map(|(value, _)| *value).collect();
+        self.place_again();
+        true
+    }
+
+    /// Do both events have the same edits and captures, at corresponding places?
+    fn acts_like(&self, other: &Shape) -> bool {
+        let same = |mine: Place, theirs: Place| {
+            // Places lie outside values: as far behind the same value here as there.
+            let before = other.values.iter().take_while(|value| value.end <= theirs.offset).count();
+            let (from, to) = match before.checked_sub(1) {
+                Some(last) => (other.values[last].end, self.values[last].end),
+                None => (0, 0),
+            };
+            theirs.offset - from + to == mine.offset
+        };
+        self.edits.len() == other.edits.len()
+            && self.captures.len() == other.captures.len()
+            && self.edits.iter().zip(&other.edits).all(|(a, b)| a.2 == b.2 && same(a.0, b.0) && same(a.1, b.1))
+            && self.captures.iter().zip(&other.captures).all(|(a, b)| a.0 == b.0 && same(a.1, b.1) && same(a.2, b.2))
+    }
+
+    /// Counts the holes before each place anew.
+    fn place_again(&mut self) {
+        let holes = &self.holes;
+        let place = |place: &mut Place| place.holes = holes.iter().take_while(|hole| hole.end <= place.offset).count();
+        for (start, end, _) in &mut self.edits {
+            place(start);
+            place(end);
+        }
+        for (_, start, end) in &mut self.captures {
+            place(start);
+            place(end);
+        }
+    }
+}
+
+/// The strings that are no names, and the numbers, of a valid payload on one line.
+fn values(block: &[u8], (mut at, end): (usize, usize)) -> Vec<Hole> {
+    let mut values = Vec::new();
+    while at < end {
+        match block[at] {
+            b'"' => {
+                let length = string_length(&block[at + 1..end]).unwrap_or(end - at - 1);
+                let inside = Hole { start: at + 1, end: at + 1 + length, string: true };
+                at = inside.end + 1;
+                let is_name = block[at.min(end)..end].trim_ascii_start().starts_with(b":");
+                if !is_name {
+                    values.push(inside);
+                }
+            }
+            b'-' | b'0'..=b'9' => {
+                let length = number_length(&block[at..end]).unwrap_or(0);
+                if length > 0 {
+                    values.push(Hole { start: at, end: at + length, string: false });
+                }
+                at += length.max(1);
+            }
+            _ => at += 1,
+        }
+    }
+    values
+}
+
+/// Length of the inside of a string, up to its closing quote; `None` where it is not plainly right.
+#[inline]
+fn string_length(input: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += plain_run(&input[at..]);
+        match (input.get(at)?, input.get(at + 1)) {
+            (b'"', _) => return Some(at),
+            (b'\\', Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')) => at += 2,
+            (b'\\', Some(b'u')) if input.get(at + 2..at + 6)?.iter().all(u8::is_ascii_hexdigit) => at += 6,
+            _ => return None,
+        }
+    }
+}
+
+/// Length of an integer or a decimal number; `None` where it is not plainly right.
+#[inline]
+fn number_length(input: &[u8]) -> Option<usize> {
+    let digits = |from: usize| input[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let start = usize::from(input.first()? == &b'-');
+    let mut at = start + digits(start);
+    if at == start || (input[start] == b'0' && at > start + 1) {
+        return None;
+    }
+    if input.get(at) == Some(&b'.') {
+        let fraction = digits(at + 1);
+        at += 1 + fraction;
+        if fraction == 0 {
+            return None;
+        }
+    }
+    // An exponent goes the slow way.
+    (!matches!(input.get(at), Some(b'e' | b'E' | b'.'))).then_some(at)
+}
+
+/// The shapes that a thread has learned under one set of rules.
+#[derive(Default)]
+pub(crate) struct Shapes {
+    rules: Option<Arc<Compiled>>,
+    shapes: Vec<Shape>,
+    /// Events in a row that fitted none: the more, the more rarely one is learned.
+    misses: u32,
+}
+
+impl Shapes {
+    /// Forgets what was learned under other rules.
+    pub(crate) fn prepare(&mut self, rules: &Arc<Compiled>) {
+        if !self.rules.as_ref().is_some_and(|known| Arc::ptr_eq(known, rules)) {
+            self.rules = Some(Arc::clone(rules));
+            self.shapes.clear();
+            self.misses = 0;
+        }
+    }
+
+    #[inline]
+    pub(crate) fn find(&mut self, input: &[u8]) -> Option<Fit<'_>> {
+        let found = self.shapes.iter().position(|shape| shape.fit(input).is_some())?;
+        self.shapes[..=found].rotate_right(1);
+        self.misses = 0;
+        self.shapes[0].fit(input)
+    }
+
+    /// Whether the event that fitted none is worth a lesson.
+    pub(crate) fn wants(&mut self, length: usize) -> bool {
+        self.misses = self.misses.saturating_add(1);
+        length <= MAX_SHAPE && (self.misses <= 16 || self.misses.is_multiple_of(16))
+    }
+
+    pub(crate) fn learn(&mut self, lesson: Lesson) {
+        let shape = Shape::learn(lesson);
+        if self.shapes.iter_mut().any(|known| known.widen(&shape)) {
+            return;
+        }
+        self.shapes.truncate(MAX_SHAPES - 1);
+        self.shapes.insert(0, shape);
+    }
+}
