@@ -69,6 +69,7 @@ impl Planner<'_> {
         let edits = &self.rules.state(frame.child).edits;
         let act = edits.iter().find(|&&id| self.rules.rule(id).is_unconditional());
         let Some(&id) = act else { return self.void_edit(number) };
+        self.settle_number(id);
         let verdict = self.rules.rule(id).blind_verdict();
         let removal = verdict == Verdict::Remove && !frame.released;
         let from = if removal { self.removal_start(&frame, frame.value_start) } else { frame.value_start };

@@ -42,6 +42,8 @@ pub(crate) struct Plan {
     /// The first offset whose fate hangs on what follows, and the offset at which it is decided.
     pub(super) tail: u64,
     pub(super) tail_deadline: u64,
+    /// Where the payload was left for another line, if that is where the stream stands.
+    left_at: Option<u64>,
     /// Spans between two data lines that hold other lines, so that they stay whatever goes around them.
     pub(super) islands: Vec<(u64, u64)>,
     pub(crate) made: Vec<Box<[u8]>>,
@@ -70,6 +72,7 @@ impl Plan {
             void: None,
             tail: NONE,
             tail_deadline: NONE,
+            left_at: None,
             islands: Vec::new(),
             made: Vec::new(),
             streaming: false,
@@ -102,6 +105,7 @@ impl Plan {
         self.void = None;
         self.tail = NONE;
         self.tail_deadline = NONE;
+        self.left_at = None;
         self.streaming = false;
         self.full = false;
         self.container = false;
@@ -180,6 +184,9 @@ impl Plan {
             number = Some(self.push(Edit { end: from, ..piece }));
             piece = Edit { start: to, end, what: What::Drop };
         }
+        if end == OPEN {
+            piece.end = self.left_at.unwrap_or(OPEN);
+        }
         if piece.start < piece.end || number.is_none() {
             number = Some(self.push(piece));
         }
@@ -234,6 +241,7 @@ impl Plan {
 
     /// Another line than a data line begins at `at`, after a data line.
     pub(crate) fn leave_payload(&mut self, at: u64) {
+        self.left_at = Some(at);
         let gap = self.frames.last().and_then(|frame| self.gap(frame));
         if let Some(edit) = self.open.or(gap).and_then(|number| self.get(number)) {
             edit.end = at;
@@ -242,6 +250,7 @@ impl Plan {
 
     /// The payload goes on at `to`; it was left at `from`.
     pub(crate) fn enter_payload(&mut self, from: u64, to: u64) {
+        self.left_at = None;
         self.islands.push((from, to));
         let drop = Edit { start: to, end: OPEN, what: What::Drop };
         if let Some(open) = self.open {

@@ -249,6 +249,7 @@ impl Planner<'_> {
                 let raw = self.raw.payload(start, after);
                 counter.found = std::str::from_utf8(&raw).ok().and_then(|text| text.parse().ok());
             }
+            self.settle_number(id);
         }
     }
 
@@ -314,6 +315,7 @@ impl Planner<'_> {
             }
             if inserts {
                 self.plan.push(Edit { start: at, end: at, what: What::Insert(rule, comma) });
+                self.settle_number(rule);
                 self.plan.take(frame, slot, rule);
                 comma = true;
             } else {
@@ -325,6 +327,17 @@ impl Planner<'_> {
             if self.plan.get(number).is_some_and(|edit| edit.what == What::MayRename) {
                 self.void_edit(number);
             }
+        }
+    }
+
+    /// In an event that streams a number may leave before the next value is seen: a counter that waits for the first
+    /// number begins at 0.
+    pub(super) fn settle_number(&mut self, rule: RuleId) {
+        if !self.plan.streaming {
+            return;
+        }
+        if let Some(counter) = self.counters.iter_mut().find(|counter| counter.rule == rule) {
+            counter.found = counter.found.or(Some(0));
         }
     }
 
