@@ -1,5 +1,7 @@
 //! `Rewriter` and `Stats`.
 
+use std::cell::Cell;
+
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyType};
@@ -8,6 +10,9 @@ use crate::{Comments, EmptyBlocks, Error, Fed, Keep, OnInvalid, Options, Rewrite
 
 use super::convert::{busy, chunk, stream_error};
 use super::rules::PyRules;
+
+/// Bytes of an output buffer that a thread keeps.
+const SCRATCH_KEPT: usize = 1 << 17;
 
 #[pyclass(name = "Stats", module = "sse_fast", frozen, eq, get_all)]
 #[derive(Clone, PartialEq, Eq)]
@@ -75,21 +80,19 @@ impl PyRewriter {
     fn feed<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
         let data = chunk(data)?;
         let mut this = slf.try_borrow_mut().map_err(|_| busy("Rewriter"))?;
-        let mut out = Vec::new();
-        match this.rewriter.feed(data.as_bytes(), &mut out) {
+        with_scratch(|out| match this.rewriter.feed(data.as_bytes(), out) {
             Ok(Fed::Unchanged) => Ok(data),
-            Ok(Fed::Written) => Ok(PyBytes::new(slf.py(), &out)),
-            Err(error) => Err(this.fail(slf.py(), &error, &out)),
-        }
+            Ok(Fed::Written) => Ok(PyBytes::new(slf.py(), out)),
+            Err(error) => Err(this.fail(slf.py(), &error, out)),
+        })
     }
 
     fn finish<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyBytes>> {
         let mut this = slf.try_borrow_mut().map_err(|_| busy("Rewriter"))?;
-        let mut out = Vec::new();
-        match this.rewriter.finish(&mut out) {
-            Ok(()) => Ok(PyBytes::new(slf.py(), &out)),
-            Err(error) => Err(this.fail(slf.py(), &error, &out)),
-        }
+        with_scratch(|out| match this.rewriter.finish(out) {
+            Ok(()) => Ok(PyBytes::new(slf.py(), out)),
+            Err(error) => Err(this.fail(slf.py(), &error, out)),
+        })
     }
 
     #[getter]
@@ -134,6 +137,20 @@ impl PyRewriter {
         }
         self.failed.get_or_insert_with(|| stream_error(py, error, output)).clone_ref(py)
     }
+}
+
+/// Runs `act` with an empty buffer; the thread keeps it for the next call unless it has grown large.
+fn with_scratch<T>(act: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    thread_local! {
+        static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    }
+    let mut out = SCRATCH.take();
+    let result = act(&mut out);
+    if out.capacity() <= SCRATCH_KEPT {
+        out.clear();
+        SCRATCH.set(out);
+    }
+    result
 }
 
 /// Compiles an iterable of rule objects.

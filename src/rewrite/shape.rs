@@ -60,10 +60,13 @@ pub(crate) struct Lesson {
     pub(crate) lines: LineScanner,
 }
 
-/// An event that fits a shape: how far each place has moved.
+/// How far everything has moved behind so many holes.
+type Moved = [isize; MAX_HOLES + 1];
+
+/// An event that fits a shape.
 pub(crate) struct Fit<'s> {
     shape: &'s Shape,
-    moved: [isize; MAX_HOLES + 1],
+    moved: Moved,
     pub(crate) length: usize,
 }
 
@@ -116,7 +119,7 @@ impl Shape {
 
     /// Does an event that fits stand at the start of `input`?
     #[inline]
-    fn fit(&self, input: &[u8]) -> Option<Fit<'_>> {
+    fn fit(&self, input: &[u8]) -> Option<(Moved, usize)> {
         let mut moved = [0; MAX_HOLES + 1];
         let (mut at, mut learned) = (0, 0);
         for (i, hole) in self.holes.iter().enumerate() {
@@ -127,7 +130,7 @@ impl Shape {
             moved[i + 1] = at as isize - learned as isize;
         }
         let fixed = &self.bytes[learned..];
-        input.get(at..)?.starts_with(fixed).then_some(Fit { shape: self, moved, length: at + fixed.len() })
+        input.get(at..)?.starts_with(fixed).then_some((moved, at + fixed.len()))
     }
 
     /// Takes in an event of the same structure: what differs becomes a hole. False where the structure differs, or
@@ -276,10 +279,13 @@ impl Shapes {
 
     #[inline]
     pub(crate) fn find(&mut self, input: &[u8]) -> Option<Fit<'_>> {
-        let found = self.shapes.iter().position(|shape| shape.fit(input).is_some())?;
-        self.shapes[..=found].rotate_right(1);
+        let fits = |(i, shape): (usize, &Shape)| shape.fit(input).map(|fit| (i, fit));
+        let (found, (moved, length)) = self.shapes.iter().enumerate().find_map(fits)?;
+        if found > 0 {
+            self.shapes[..=found].rotate_right(1);
+        }
         self.misses = 0;
-        self.shapes[0].fit(input)
+        Some(Fit { shape: &self.shapes[0], moved, length })
     }
 
     /// Whether the event that fitted none is worth a lesson.
