@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Literal, Self, final
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 from sse_fast.rules import Rule
 
@@ -40,7 +40,8 @@ class Parser:
     def feed(self, data: Buffer) -> list[Event]:
         """Read one chunk, cut anywhere; every event that it completes, in order.
 
-        Raises `FinishedError` after `finish`, `TypeError` for what is no buffer, `RuntimeError` where another thread is in this parser.
+        Raises `FinishedError` after `finish`, `TypeError` for what is no buffer, `RuntimeError` where another thread is
+        in this parser.
         """
     def finish(self) -> list[Event]:
         """End the stream: an empty list, for the standard discards an event that has no blank line after it."""
@@ -51,6 +52,7 @@ class Parser:
     def retry(self) -> int | None:
         """The reconnection time in milliseconds, where the stream has set one."""
 
+@disjoint_base
 class Rules:
     """Compiled rules; `sse_fast.Rules` is the class to use."""
 
@@ -58,7 +60,8 @@ class Rules:
     def rewrite_json(self, body: Buffer) -> bytes:
         """Rewrite a body that is one JSON text (RFC 8259), byte-preserving as in a stream.
 
-        A body that is no JSON object or array passes unchanged; where nothing changes a ``bytes`` body is returned itself.
+        A body that is no JSON object or array passes unchanged; where nothing changes a ``bytes`` body is returned
+        itself.
         `DropEvent` and `Capture` do nothing here. What a Transform's function raises comes out.
         """
 
@@ -68,7 +71,7 @@ class Stats:
 
     @property
     def events(self) -> int:
-        """Blocks with a data line."""
+        """Whole blocks with a data line."""
     @property
     def rewritten(self) -> int:
         """Events that left with an edit of their payload."""
@@ -102,8 +105,8 @@ class Stats:
 class Rewriter:
     """Rewrites one event stream: bytes in, bytes out.
 
-    ``rules`` is a `Rules` or any iterable of rules. ``max_held`` is how many bytes of one event may be held (at least 1;
-    1 MiB unless given): an event up to that size leaves whole, a larger one streams through, still rewritten.
+    ``rules`` is a `Rules` or any iterable of rules. ``max_held`` is how many bytes of one event may be held (at least
+    1; 1 MiB unless given): an event up to that size leaves whole, a larger one streams through, still rewritten.
     ``on_invalid``, ``comments`` and ``empty_blocks`` are policies; unless given they change nothing.
     """
 
@@ -121,9 +124,10 @@ class Rewriter:
 
         Where the chunk is a whole number of events and nothing changes, the very object that came in is returned.
 
-        Raises `InvalidEventError` under ``on_invalid="raise"``, what a Transform's function raises (both with ``.output``,
-        what was complete before), the same again at every later call; `FinishedError` after `finish`; `TypeError` for what
-        is no buffer; `RuntimeError` where another thread, or a Transform further up, is in this rewriter.
+        Raises `InvalidEventError` under ``on_invalid="raise"`` and what a Transform's function raises, both with
+        ``.output``, what was complete before, and both again at every later call; `FinishedError` after `finish`;
+        `TypeError` for what is no buffer; `RuntimeError` where another thread, or a Transform further up, is in this
+        rewriter.
         """
     def finish(self) -> bytes:
         """End the stream; the rest.
@@ -133,7 +137,10 @@ class Rewriter:
         """
     @property
     def captured(self) -> dict[str, Any]:
-        """What each `Capture` has seen, by name: a Python value, None where nothing was seen; a list for ``keep="all"``."""
+        """What each `Capture` has seen, by name: a Python value, None where nothing was seen.
+
+        With ``keep="all"`` a list. A value that Python's own decoder refuses is given as its JSON text.
+        """
     @property
     def stats(self) -> Stats:
         """The counts so far."""

@@ -212,8 +212,8 @@ def _as_mapping(pairs: list[tuple[Any, object]]) -> dict[Any, object] | tuple[tu
 class Transform(Rule):
     """Replaces a value by ``function(value)``, both as Python values: for what no other rule says.
 
-    The function is called for events that leave, while `feed` runs. Where it returns what it got, the bytes stay; what it
-    raises comes out of `feed`.
+    The function is called for events that leave, while `feed` runs. Where it returns what it got, the bytes stay; what
+    it raises comes out of `feed`.
     """
 
     __slots__ = ()
@@ -254,7 +254,7 @@ class _Transformer:
         try:
             return _encode(self.path, result, allow_nan=allow_nan)
         except RuleError as error:
-            raise TypeError(f"path '{self.path}': the function of a Transform returned no JSON value: {error}") from error
+            raise TypeError(f"path '{self.path}': the function returned no JSON value: {error}") from error
 
 
 def _same(before: str, result: object) -> bool:

@@ -23,9 +23,9 @@ impl PyEvent {
     const __match_args__: (&'static str, &'static str, &'static str, &'static str) = ("event", "data", "id", "retry");
 
     #[new]
-    #[pyo3(signature = (event = "message".to_owned(), data = String::new(), id = String::new(), retry = None))]
-    fn new(event: String, data: String, id: String, retry: Option<u64>) -> Self {
-        PyEvent { event, data, id, retry }
+    #[pyo3(signature = (event = "message", data = "", id = "", retry = None))]
+    fn new(event: &str, data: &str, id: &str, retry: Option<u64>) -> Self {
+        PyEvent { event: event.to_owned(), data: data.to_owned(), id: id.to_owned(), retry }
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {

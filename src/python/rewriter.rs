@@ -60,7 +60,7 @@ pub(super) struct PyRewriter {
 #[pymethods]
 impl PyRewriter {
     #[new]
-    #[pyo3(signature = (rules, *, max_held = crate::DEFAULT_MAX_HELD as i64, on_invalid = "pass", comments = "keep",
+    #[pyo3(signature = (rules, *, max_held = 1_048_576, on_invalid = "pass", comments = "keep",
                         empty_blocks = "keep"))]
     fn new(
         rules: &Bound<'_, PyAny>,

@@ -20,9 +20,7 @@ _KEY_BEFORE = re.compile(rb'"(?:[^"\\\r\n]|\\.)*"\s*:\s*\Z')
 
 def console() -> Console:
     """Standard output: colours on a terminal only, and none at all under `NO_COLOR`."""
-    return Console(
-        color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False, soft_wrap=True
-    )
+    return Console(color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False, soft_wrap=True)
 
 
 def printable(text: str) -> str:

@@ -35,8 +35,6 @@ def image_event(image_bytes: int, *, seed: int = 2026) -> bytes:
     return (
         b"event: response.image_generation_call.partial_image\r\n"
         b'data: {"type":"response.image_generation_call.partial_image","output_index":0,'
-        b'"item_id":"ig_0a1b2c","partial_image_index":0,"partial_image_b64":"'
-        + base64.b64encode(noise)
-        + b'",'
+        b'"item_id":"ig_0a1b2c","partial_image_index":0,"partial_image_b64":"' + base64.b64encode(noise) + b'",'
         b'"size":"1024x1024","quality":"high","output_format":"png","sequence_number":6}\r\n\r\n'
     )
