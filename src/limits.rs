@@ -31,8 +31,11 @@ pub(crate) const MAX_SHAPES: usize = 6;
 /// Values in which the events of one shape may differ.
 pub(crate) const MAX_HOLES: usize = 12;
 
+/// Values that rules may look at in an event that is learned.
+pub(crate) const MAX_OBSERVED: usize = 32;
+
 /// Bytes that a buffer may keep for the next event once an event is through.
 pub(crate) const IDLE_CAPACITY: usize = 128;
 
 /// Bytes of edits beyond `max_held` before an event streams, so that a small `max_held` leaves room for some.
-pub(crate) const EDIT_SLACK: usize = 2048;
+pub(crate) const EDIT_SLACK: usize = 1024;

@@ -25,6 +25,7 @@ impl Rules {
         let rules = &*self.0;
         let raw = Raw { held: &[], chunk: body, chunk_at: 0, lines: false };
         let mut plan = Plan::new();
+        plan.budget = usize::MAX;
         let mut planner = Planner {
             plan: &mut plan,
             rules,

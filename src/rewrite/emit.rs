@@ -54,7 +54,7 @@ impl Planner<'_> {
             out.copy(mark.emitted, upto);
             mark.emitted = upto;
         }
-        self.plan.forget(done);
+        self.plan.forget(done, mark.emitted);
     }
 
     pub(crate) fn write(&mut self, what: What, out: &mut Out<'_, '_>) {
@@ -86,7 +86,8 @@ impl Planner<'_> {
     /// Forgets what would be spliced up to `upto`.
     pub(crate) fn discard(&mut self, mark: &mut Mark, upto: u64) {
         let gone = self.plan.edits.iter().take_while(|edit| !edit.is_pending() && edit.end <= upto && edit.end != OPEN);
-        self.plan.forget(gone.count());
+        let gone = gone.count();
         mark.emitted = mark.emitted.max(upto);
+        self.plan.forget(gone, mark.emitted);
     }
 }

@@ -14,8 +14,8 @@ impl Hold {
         &self.buffer[self.gone..]
     }
 
-    /// Keeps the last `count` bytes of what was held and the chunk, and lets the rest go. Room grows by doubling, but
-    /// not past `limit` where that suffices.
+    /// Keeps the last `count` bytes of what was held and the chunk, and lets the rest go. Room grows by doubling up to
+    /// `limit`, by an eighth from there on.
     pub(crate) fn keep(&mut self, count: usize, chunk: &[u8], limit: usize) {
         if let Some(start) = chunk.len().checked_sub(count) {
             self.buffer.clear();
@@ -38,8 +38,15 @@ impl Hold {
     fn append(&mut self, bytes: &[u8], limit: usize) {
         let needed = self.buffer.len() + bytes.len();
         if needed > self.buffer.capacity() {
-            let doubled = (self.buffer.capacity() * 2).min(limit.max(needed));
-            self.buffer.reserve_exact(doubled.max(needed) - self.buffer.len());
+            let doubled = (self.buffer.capacity() * 2).min(limit);
+            let room = if needed <= doubled {
+                doubled
+            } else if needed <= limit {
+                needed
+            } else {
+                needed + needed / 8
+            };
+            self.buffer.reserve_exact(room - self.buffer.len());
         }
         self.buffer.extend_from_slice(bytes);
     }

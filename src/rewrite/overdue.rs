@@ -17,19 +17,8 @@ pub(crate) fn patience(max_held: u64) -> u64 {
 impl Planner<'_> {
     /// Decides what has been pending for too long, if all before `pos` is read.
     pub(crate) fn decide_overdue(&mut self, pos: u64) {
-        while let Some(at) = self.plan.edits.iter().position(Edit::is_pending) {
-            if self.plan.edits[at].end > pos {
-                break;
-            }
-            let number = self.plan.base + at;
-            match self.plan.edits[at].what {
-                What::MayRename => self.rename_overdue(number),
-                What::Undecided => self.decide_unseen(number),
-                _ => {
-                    self.plan.oversize += 1;
-                    self.void_edit(number);
-                }
-            }
+        while self.plan.edits.iter().find(|edit| edit.is_pending()).is_some_and(|edit| edit.end <= pos) {
+            self.decide_first();
         }
         if self.plan.tail != NONE && self.plan.tail_deadline <= pos {
             self.plan.tail = NONE;
@@ -38,6 +27,21 @@ impl Planner<'_> {
             frame.name_released = true;
             frame.space_released = true;
         }
+    }
+
+    /// Decides the first that is pending. False where nothing is.
+    pub(crate) fn decide_first(&mut self) -> bool {
+        let Some(at) = self.plan.edits.iter().position(Edit::is_pending) else { return false };
+        let number = self.plan.base + at;
+        match self.plan.edits[at].what {
+            What::MayRename => self.rename_overdue(number),
+            What::Undecided => self.decide_unseen(number),
+            _ => {
+                self.plan.oversize += 1;
+                self.void_edit(number);
+            }
+        }
+        true
     }
 
     /// The object is larger than may be held: the rename is carried out, though the new name may still come.

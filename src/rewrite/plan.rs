@@ -10,7 +10,7 @@
 //! Theory of operation: a frame per open container that matters, holding where its current member stands. Its `tail`
 //! is the comma, white space or name whose fate hangs on what follows.
 
-use crate::limits::IDLE_CAPACITY;
+use crate::limits::{EDIT_SLACK, IDLE_CAPACITY, MAX_OBSERVED};
 use crate::rules::compile::{Compiled, RuleId, Slot, State};
 
 use super::capture::Captured;
@@ -49,8 +49,10 @@ pub(crate) struct Plan {
     pub(crate) made: Vec<Box<[u8]>>,
     /// The event is larger than may be held: it leaves as it comes.
     pub(crate) streaming: bool,
-    /// The plan itself is as large as may be held.
-    pub(super) full: bool,
+    /// Bytes that the plan itself may take.
+    pub(crate) budget: usize,
+    /// It takes more.
+    full: bool,
     /// The payload is an object or array.
     pub(crate) container: bool,
     pub(crate) oversize: u64,
@@ -76,6 +78,7 @@ impl Plan {
             islands: Vec::new(),
             made: Vec::new(),
             streaming: false,
+            budget: EDIT_SLACK,
             full: false,
             container: false,
             oversize: 0,
@@ -111,8 +114,16 @@ impl Plan {
         self.container = false;
     }
 
+    /// The plan is as large as may be held: reading must pause until some of it has left.
+    #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.full && !self.streaming
+        self.full
+    }
+
+    /// Some of the plan has left: is it still too large?
+    pub(crate) fn measure(&mut self) {
+        let size = size_of_val(&*self.edits) + size_of_val(&*self.islands) + size_of_val(&*self.captures);
+        self.full = size > self.budget;
     }
 
     pub(crate) fn hit(&self, bit: usize) -> bool {
@@ -137,9 +148,14 @@ impl Plan {
     }
 
     /// Forgets the edits that have left.
-    pub(crate) fn forget(&mut self, count: usize) {
+    pub(crate) fn forget(&mut self, count: usize, emitted: u64) {
         self.edits.drain(..count);
         self.base += count;
+        let islands = self.islands.iter().take_while(|island| island.1 <= emitted).count();
+        self.islands.drain(..islands);
+        if !self.edits.iter().any(|edit| matches!(edit.what, What::Made(_))) {
+            self.made.clear();
+        }
     }
 
     pub(super) fn get(&mut self, number: usize) -> Option<&mut Edit> {
@@ -152,12 +168,23 @@ impl Plan {
         while at > 0 && self.edits[at - 1].start > edit.start {
             at -= 1;
         }
-        self.edits.insert(at, edit);
+        self.insert(at, edit);
         let number = self.base + at;
         if at + 1 < self.edits.len() {
             self.renumber_from(number);
         }
         number
+    }
+
+    /// Room grows by doubling, but not past what may be held.
+    fn insert(&mut self, at: usize, edit: Edit) {
+        let count = self.edits.len();
+        if count == self.edits.capacity() {
+            let most = self.budget / size_of::<Edit>() + 1;
+            self.edits.reserve_exact(most.saturating_sub(count).clamp(4, count.max(4)));
+        }
+        self.edits.insert(at, edit);
+        self.measure();
     }
 
     /// An edit was inserted as `first`: those from there on have moved up by one.
@@ -194,7 +221,7 @@ impl Plan {
     }
 
     pub(crate) fn push_line_edit(&mut self, start: u64, end: u64, what: What) {
-        self.edits.push(Edit { start, end, what });
+        self.insert(self.edits.len(), Edit { start, end, what });
     }
 
     /// The line whose edit is open ends here.
@@ -271,7 +298,6 @@ impl Plan {
     /// From here on the event streams.
     pub(crate) fn stream(&mut self) {
         self.streaming = true;
-        self.full = false;
         if let Some(frame) = self.frames.last_mut()
             && frame.long_name
         {
@@ -299,6 +325,18 @@ impl Plan {
         self.open = None;
         self.container = false;
         self.frames.clear();
+    }
+
+    /// Notes that something depended on a value, for as long as the event is simple enough to be learned.
+    pub(super) fn note_observed(&mut self, start: u64, after: u64) {
+        if !self.streaming && self.observed.len() <= MAX_OBSERVED {
+            self.observed.push((start, after));
+        }
+    }
+
+    /// Is all noted on which something depended?
+    pub(crate) fn is_simple(&self) -> bool {
+        self.observed.len() <= MAX_OBSERVED
     }
 
     /// Gives the captured spans of a valid event.

@@ -1,7 +1,7 @@
 //! The planner: what the scanner tells becomes edits.
 
 use crate::json::scan::Sink;
-use crate::limits::{EDIT_SLACK, MAX_CAPTURED};
+use crate::limits::MAX_CAPTURED;
 use crate::rules::compile::{AtEnd, Compiled, DEAD, RuleId, Slot, State};
 use crate::rules::rule::{Condition, Keep, Rule, Verdict};
 
@@ -101,14 +101,7 @@ impl Planner<'_> {
 
     /// Records a pending edit of the value that begins at `at`.
     fn pend(&mut self, start: u64, at: u64, what: What) -> usize {
-        self.note_size();
         self.plan.push(Edit { start, end: at + self.max_held, what })
-    }
-
-    /// A plan too large to hold makes the event stream.
-    fn note_size(&mut self) {
-        let size = self.plan.edits.len() * size_of::<Edit>();
-        self.plan.full |= size as u64 > self.max_held + EDIT_SLACK as u64;
     }
 
     /// Where a removal of the current value begins.
@@ -161,7 +154,6 @@ impl Planner<'_> {
     }
 
     fn begin_open(&mut self, start: u64, what: What, removal: bool) {
-        self.note_size();
         let number = self.plan.push_around_islands(start, OPEN, what);
         self.plan.open = Some(number);
         self.plan.void = Some(self.plan.frames.len() - 1);
@@ -196,7 +188,7 @@ impl Planner<'_> {
         // A pending edit that is pending no more was larger than may be held.
         let seen = !unseen && pending.is_none_or(|number| self.plan.get(number).is_some_and(|edit| edit.is_pending()));
         if state.looks {
-            self.plan.observed.push((start, after));
+            self.plan.note_observed(start, after);
         }
         if seen {
             self.observe(state, edit, start, after);

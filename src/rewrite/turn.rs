@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::json::scan::{Scanner, Status};
+use crate::limits::EDIT_SLACK;
 use crate::rules::compile::{Compiled, Test};
 use crate::sse::field::Field;
 use crate::sse::line::{LineScanner, Step};
@@ -97,6 +98,7 @@ impl Work {
             spare.unwrap_or_else(|| Box::new(Work { json: Scanner::new(), plan: Plan::new(), block: Block::at(0) }));
         work.json.set_name_limit(stream.rules.longest_name);
         work.block.start_at(stream.pos);
+        work.plan.budget = stream.options.max_held.saturating_add(EDIT_SLACK);
         work
     }
 
@@ -169,10 +171,10 @@ impl Turn<'_, '_> {
                 continue;
             }
             self.read_to(stop)?;
-            if self.work.plan.is_full() {
-                self.begin_streaming()?;
-            } else if self.work.plan.streaming {
+            if self.work.plan.streaming {
                 self.stream()?;
+            } else if self.work.plan.is_full() {
+                self.begin_streaming()?;
             }
         }
         Ok(())
@@ -222,7 +224,12 @@ impl Turn<'_, '_> {
     /// What there is to learn from an event that is about to leave, if it is plain and lies in one piece.
     fn lesson(&mut self) -> Option<Lesson> {
         let Turn { stream, work: Work { plan, block, .. }, shapes, raw, .. } = self;
-        let plain = plan.container && !plan.streaming && !block.joined && !block.has_comment && block.id.is_none();
+        let plain = plan.container
+            && plan.is_simple()
+            && !plan.streaming
+            && !block.joined
+            && !block.has_comment
+            && block.id.is_none();
         let from = block.start.checked_sub(raw.chunk_at)? as usize;
         let to = (stream.pos - raw.chunk_at) as usize;
         let decided = !plan.edits.iter().any(|edit| matches!(edit.what, What::Function(_)));
@@ -250,9 +257,6 @@ impl Turn<'_, '_> {
             match step {
                 Step::Value(start, end) => {
                     i = start + self.value(&input[start..end], base + start as u64);
-                    if self.work.plan.is_full() {
-                        break;
-                    }
                 }
                 Step::Field(field) => self.begin_line(field),
                 Step::End { content_end } => self.end_line(base + content_end as u64, base + i as u64),
@@ -265,6 +269,9 @@ impl Turn<'_, '_> {
                     self.work.block.first_line = base + i as u64;
                     self.work.block.line_start = base + i as u64;
                 }
+            }
+            if self.work.plan.is_full() {
+                break;
             }
         }
         self.stream.pos = base + i as u64;
@@ -543,8 +550,18 @@ impl Turn<'_, '_> {
         Err(Error::InvalidEvent { offset })
     }
 
-    /// Lets go of what is decided.
+    /// Lets go of what is decided, and decides more where the plan stays too large.
     fn stream(&mut self) -> Result<(), Error> {
+        loop {
+            self.let_go()?;
+            self.work.plan.measure();
+            if !self.work.plan.is_full() || !parts(self.stream, self.work, self.raw).0.decide_first() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn let_go(&mut self) -> Result<(), Error> {
         let pos = self.stream.pos;
         let mut upto = pos;
         if let Status::Invalid(at) = self.work.json.status() {
