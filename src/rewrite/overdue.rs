@@ -17,8 +17,11 @@ pub(crate) fn patience(max_held: u64) -> u64 {
 impl Planner<'_> {
     /// Decides what has been pending for too long, if all before `pos` is read.
     pub(crate) fn decide_overdue(&mut self, pos: u64) {
-        while self.plan.edits.iter().find(|edit| edit.is_pending()).is_some_and(|edit| edit.end <= pos) {
-            self.decide_first();
+        while let Some(at) = self.plan.edits.iter().position(Edit::is_pending) {
+            if self.plan.edits[at].end > pos {
+                break;
+            }
+            self.decide_blindly(at);
         }
         if self.plan.tail != NONE && self.plan.tail_deadline <= pos {
             self.plan.tail = NONE;
@@ -29,9 +32,20 @@ impl Planner<'_> {
         }
     }
 
-    /// Decides the first that is pending. False where nothing is.
-    pub(crate) fn decide_first(&mut self) -> bool {
-        let Some(at) = self.plan.edits.iter().position(Edit::is_pending) else { return false };
+    /// Decides what is pending in the first half of the plan, so that it can leave. False where nothing is.
+    pub(crate) fn decide_half(&mut self) -> bool {
+        let half = self.plan.edits.len().div_ceil(2);
+        let mut decided = false;
+        for at in 0..half {
+            if self.plan.edits.get(at).is_some_and(Edit::is_pending) {
+                self.decide_blindly(at);
+                decided = true;
+            }
+        }
+        decided
+    }
+
+    fn decide_blindly(&mut self, at: usize) {
         let number = self.plan.base + at;
         match self.plan.edits[at].what {
             What::MayRename => self.rename_overdue(number),
@@ -41,13 +55,13 @@ impl Planner<'_> {
                 self.void_edit(number);
             }
         }
-        true
     }
 
     /// The object is larger than may be held: the rename is carried out, though the new name may still come.
     fn rename_overdue(&mut self, number: usize) {
-        let renaming = self.plan.renames.iter().find(|renaming| renaming.edit == number).copied();
-        let Some(Renaming { name_end, frame, child, .. }) = renaming else { return self.void_edit(number) };
+        let at = self.plan.renames.partition_point(|renaming| renaming.edit < number);
+        let renaming = self.plan.renames.get(at).filter(|renaming| renaming.edit == number);
+        let Some(&Renaming { name_end, frame, child, .. }) = renaming else { return self.void_edit(number) };
         let frame = self.plan.frames[frame];
         let renames = &self.rules.state(child).renames;
         let may_act = self

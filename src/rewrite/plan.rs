@@ -153,7 +153,7 @@ impl Plan {
         self.base += count;
         let islands = self.islands.iter().take_while(|island| island.1 <= emitted).count();
         self.islands.drain(..islands);
-        if !self.edits.iter().any(|edit| matches!(edit.what, What::Made(_))) {
+        if self.edits.is_empty() {
             self.made.clear();
         }
     }
@@ -189,22 +189,22 @@ impl Plan {
 
     /// An edit was inserted as `first`: those from there on have moved up by one.
     fn renumber_from(&mut self, first: usize) {
-        let pending = self.frames.iter_mut().filter_map(|frame| match &mut frame.edit {
-            Edits::Pending(number) => Some(number),
-            _ => None,
-        });
-        let numbers =
-            pending.chain(self.open.as_mut()).chain(self.renames.iter_mut().map(|renaming| &mut renaming.edit));
-        numbers.filter(|number| **number >= first).for_each(|number| *number += 1);
+        let moved = |number: &mut usize| *number += usize::from(*number >= first);
         for frame in &mut self.frames {
-            let others = frame.watch.iter_mut().chain(frame.removed.as_mut());
-            others.filter(|number| **number >= first).for_each(|number| *number += 1);
+            if let Edits::Pending(number) = &mut frame.edit {
+                moved(number);
+            }
+            frame.watch.iter_mut().chain(frame.removed.as_mut()).for_each(moved);
         }
+        self.open.iter_mut().for_each(moved);
+        let renames = self.renames.partition_point(|renaming| renaming.edit < first);
+        self.renames[renames..].iter_mut().for_each(|renaming| renaming.edit += 1);
     }
 
     /// Records an edit that may lie across islands: each stays, what is around it goes. Returns the last piece.
     pub(super) fn push_around_islands(&mut self, start: u64, end: u64, what: What) -> usize {
-        let inside: Vec<_> = self.islands.iter().copied().filter(|&(from, to)| from >= start && to <= end).collect();
+        let first = self.islands.partition_point(|&(from, _)| from < start);
+        let inside: Vec<_> = self.islands[first..].iter().copied().take_while(|&(_, to)| to <= end).collect();
         let mut piece = Edit { start, end, what };
         let mut number = None;
         for (from, to) in inside {
@@ -239,10 +239,10 @@ impl Plan {
         // The member's own rename starts before its value and outlives a new value.
         later.retain(|edit| edit.is_of_line() || edit.start < start);
         let rename = later.iter().position(|edit| !edit.is_of_line());
-        let own = self.renames.iter().position(|renaming| renaming.edit > number);
-        self.renames.truncate(own.map_or(self.renames.len(), |own| own + usize::from(rename.is_some())));
-        if let (Some(own), Some(rename)) = (own, rename) {
-            self.renames[own].edit = number + rename;
+        let own = self.renames.partition_point(|renaming| renaming.edit <= number);
+        self.renames.truncate(own + usize::from(rename.is_some()));
+        if let (Some(own), Some(rename)) = (self.renames.get_mut(own), rename) {
+            own.edit = number + rename;
         }
         self.edits.append(&mut later);
         self.push_around_islands(start, end, what)

@@ -291,7 +291,7 @@ impl Planner<'_> {
         let edits = &mut self.plan.edits;
         if at + 1 < edits.len() && edits[at + 1].start < edits[at].start {
             edits.swap(at, at + 1);
-            for renaming in self.plan.renames.iter_mut().filter(|renaming| renaming.edit == number + 1) {
+            if let Some(renaming) = self.plan.renames.last_mut().filter(|renaming| renaming.edit == number + 1) {
                 renaming.edit = number;
             }
         }

@@ -555,7 +555,7 @@ impl Turn<'_, '_> {
         loop {
             self.let_go()?;
             self.work.plan.measure();
-            if !self.work.plan.is_full() || !parts(self.stream, self.work, self.raw).0.decide_first() {
+            if !self.work.plan.is_full() || !parts(self.stream, self.work, self.raw).0.decide_half() {
                 return Ok(());
             }
         }
