@@ -21,12 +21,23 @@ impl Planner<'_> {
     pub(crate) fn call_functions(&mut self) -> Result<(), (Error, u64)> {
         let mut from = 0;
         while let Some((i, rule, start, end)) = self.plan.next_function(from) {
-            let Rule::Transform { function, .. } = self.rules.rule(rule) else { break };
-            let text = function(&self.raw.payload(start, end)).map_err(|error| (Error::Transform(error), start))?;
+            let text = self.call_function(rule, start, end);
             self.plan.function_said(i, text);
             from = i;
         }
-        Ok(())
+        self.plan.failed.take().map_or(Ok(()), Err)
+    }
+
+    /// Calls the rule's function. Where that fails the value stays, and the error waits for the event to leave.
+    pub(super) fn call_function(&mut self, rule: u32, start: u64, end: u64) -> Option<Vec<u8>> {
+        let Rule::Transform { function, .. } = self.rules.rule(rule) else { return None };
+        if self.plan.failed.is_some() {
+            return None;
+        }
+        function(&self.raw.payload(start, end)).unwrap_or_else(|error| {
+            self.plan.failed = Some((Error::Transform(error), start));
+            None
+        })
     }
 
     /// Splices everything up to `upto` into the output.

@@ -10,6 +10,7 @@
 //! Theory of operation: a frame per open container that matters, holding where its current member stands. Its `tail`
 //! is the comma, white space or name whose fate hangs on what follows.
 
+use crate::error::Error;
 use crate::limits::{EDIT_SLACK, IDLE_CAPACITY, MAX_OBSERVED};
 use crate::rules::compile::{Compiled, RuleId, Slot, State};
 
@@ -47,6 +48,8 @@ pub(crate) struct Plan {
     /// Spans between two data lines that hold other lines, so that they stay whatever goes around them.
     pub(super) islands: Vec<(u64, u64)>,
     pub(crate) made: Vec<Box<[u8]>>,
+    /// A function failed on the value at this offset.
+    pub(super) failed: Option<(Error, u64)>,
     /// The event is larger than may be held: it leaves as it comes.
     pub(crate) streaming: bool,
     /// Bytes that the plan itself may take.
@@ -77,6 +80,7 @@ impl Plan {
             left_at: None,
             islands: Vec::new(),
             made: Vec::new(),
+            failed: None,
             streaming: false,
             budget: EDIT_SLACK,
             full: false,
@@ -103,6 +107,7 @@ impl Plan {
         clear(&mut self.captures);
         clear(&mut self.islands);
         clear(&mut self.made);
+        self.failed = None;
         self.base = 0;
         self.open = None;
         self.void = None;
@@ -321,6 +326,7 @@ impl Plan {
             }
         }
         self.captures.clear();
+        self.failed = None;
         self.tail = NONE;
         self.open = None;
         self.container = false;
@@ -341,9 +347,16 @@ impl Plan {
 
     /// Gives the captured spans of a valid event.
     pub(crate) fn take_captures(&mut self, rules: &Compiled, raw: Raw<'_>, captured: &mut Captured) {
+        self.captures.sort_by_key(|&(_, start, _)| start);
         for (capture, start, end) in self.captures.drain(..) {
             captured.keep(rules, capture, &raw.payload(start, end));
         }
+    }
+
+    /// Keeps what a function made until it leaves.
+    pub(super) fn make(&mut self, text: Vec<u8>) -> What {
+        self.made.push(text.into());
+        What::Made((self.made.len() - 1) as u32)
     }
 
     /// The next decided span that a rule's function must see.
@@ -365,8 +378,8 @@ impl Plan {
                 *inner = Edit { end: inner.start, what: What::Nothing, ..*inner };
             }
         }
-        self.made.push(text.into());
-        self.push_around_islands(edit.start, edit.end, What::Made((self.made.len() - 1) as u32));
+        let what = self.make(text);
+        self.push_around_islands(edit.start, edit.end, what);
     }
 
     pub(super) fn mark_seen(&mut self, frame: &Frame, slot: Slot) {

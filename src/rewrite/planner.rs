@@ -250,8 +250,10 @@ impl Planner<'_> {
         let spans = &mut self.plan.captures;
         let known = spans.iter().position(|(other, ..)| *other == capture);
         match (self.rules.captures[capture].keep, known) {
-            (Keep::Last, Some(i)) => spans[i] = (capture, start, after),
-            (Keep::First, Some(_)) => {}
+            // Nested values count in the order in which they begin.
+            (Keep::Last, Some(i)) if start < spans[i].1 => {}
+            (Keep::First, Some(i)) if start > spans[i].1 => {}
+            (Keep::Last | Keep::First, Some(i)) => spans[i] = (capture, start, after),
             (Keep::All, _) if spans.len() >= MAX_CAPTURED * self.rules.captures.len() => {}
             _ => spans.push((capture, start, after)),
         }
@@ -260,6 +262,7 @@ impl Planner<'_> {
     /// Asks the rules in order what becomes of a value that has been seen. Returns the edit if it is a removal.
     fn decide(&mut self, state: &State, number: usize, start: u64, after: u64) -> Option<usize> {
         let raw = self.raw.payload(start, after);
+        let last = state.edits.last().copied().unwrap_or(0);
         for &id in &state.edits {
             let what = match self.rules.rule(id).verdict(&raw) {
                 Verdict::Keep => continue,
@@ -270,6 +273,10 @@ impl Planner<'_> {
                 }
                 Verdict::Write(choice) => What::Text(id, choice),
                 Verdict::Number => What::Number(id),
+                Verdict::Function if id != last => match self.call_function(id, start, after) {
+                    Some(text) => self.plan.make(text),
+                    None => continue,
+                },
                 Verdict::Function => {
                     if let Some(edit) = self.plan.get(number) {
                         *edit = Edit { start, end: after, what: What::Function(id) };

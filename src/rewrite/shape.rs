@@ -2,8 +2,8 @@
 //!
 //! Rule 1: a shape is one event that the slow way has read and rewritten, with holes where values may differ. What the
 //! scanner and the rules do depends on the bytes outside the holes alone, so an event that fits is rewritten alike.
-//! Rule 2: only strings and numbers can be holes, and only those that no rule looked at. What fills a hole is checked as
-//! the scanner would check it; what is not plainly right does not fit and goes the slow way.
+//! Rule 2: only strings, numbers and the white space before a closing bracket can be holes, and only where no rule looked.
+//! What fills a hole is checked as the scanner would check it; what is not plainly right does not fit and goes the slow way.
 //! Rule 3: an event fits whole or not at all, down to its blank line.
 //!
 //! Theory of operation: a shape begins as one event without holes. Where an event of the same structure comes by that
@@ -18,15 +18,43 @@ use crate::sse::line::LineScanner;
 
 use super::edit::{Edit, What};
 
-/// A value that may differ: between its quotes, or the number.
+/// What may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Hole {
     start: usize,
     end: usize,
-    string: bool,
+    kind: Kind,
 }
 
-/// An offset in the learned event, and how many holes end before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The inside of a string that is no name.
+    String,
+    /// An integer or a decimal number.
+    Number,
+    /// White space before a closing bracket, perhaps none (Anthropic's servers pad their events there).
+    Space,
+}
+
+impl Hole {
+    /// Does a place at `offset` move with the end of this? What stands between a value and the white space after it, such
+    /// as an insertion, does not move with that.
+    fn is_before(&self, offset: usize) -> bool {
+        if self.kind == Kind::Space { self.start < offset } else { self.end <= offset }
+    }
+
+    /// Length of what fills it at the start of `input`.
+    #[inline]
+    fn length(&self, input: &[u8]) -> Option<usize> {
+        match self.kind {
+            Kind::String => string_length(input),
+            Kind::Number => number_length(input),
+            Kind::Space => Some(input.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count()),
+        }
+    }
+}
+
+/// An offset in the learned event, and how many holes are before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
     offset: usize,
@@ -37,7 +65,7 @@ struct Place {
 pub(crate) struct Shape {
     /// The block as it was learned.
     bytes: Box<[u8]>,
-    /// The strings and numbers in its payload, in order; those that may be holes, and those that are.
+    /// All in its payload that has the form of a hole, in order; what of it may be one, and what is.
     values: Vec<Hole>,
     may_differ: Vec<bool>,
     holes: Vec<Hole>,
@@ -125,7 +153,7 @@ impl Shape {
         for (i, hole) in self.holes.iter().enumerate() {
             let fixed = &self.bytes[learned..hole.start];
             let rest = input.get(at..)?.strip_prefix(fixed)?;
-            at += fixed.len() + if hole.string { string_length(rest)? } else { number_length(rest)? };
+            at += fixed.len() + hole.length(rest)?;
             learned = hole.end;
             moved[i + 1] = at as isize - learned as isize;
         }
@@ -142,7 +170,7 @@ impl Shape {
         let mut differs = Vec::with_capacity(self.values.len());
         let (mut here, mut there) = (0, 0);
         for (mine, theirs) in self.values.iter().zip(&other.values) {
-            if mine.string != theirs.string || self.bytes[here..mine.start] != other.bytes[there..theirs.start] {
+            if mine.kind != theirs.kind || self.bytes[here..mine.start] != other.bytes[there..theirs.start] {
                 return false;
             }
             differs.push(
@@ -168,7 +196,7 @@ impl Shape {
     fn acts_like(&self, other: &Shape) -> bool {
         let same = |mine: Place, theirs: Place| {
             // Places lie outside values: as far behind the same value here as there.
-            let before = other.values.iter().take_while(|value| value.end <= theirs.offset).count();
+            let before = other.values.iter().take_while(|value| value.is_before(theirs.offset)).count();
             let (from, to) = match before.checked_sub(1) {
                 Some(last) => (other.values[last].end, self.values[last].end),
                 None => (0, 0),
@@ -184,7 +212,8 @@ impl Shape {
     /// Counts the holes before each place anew.
     fn place_again(&mut self) {
         let holes = &self.holes;
-        let place = |place: &mut Place| place.holes = holes.iter().take_while(|hole| hole.end <= place.offset).count();
+        let place =
+            |place: &mut Place| place.holes = holes.iter().take_while(|hole| hole.is_before(place.offset)).count();
         for (start, end, _) in &mut self.edits {
             place(start);
             place(end);
@@ -196,14 +225,14 @@ impl Shape {
     }
 }
 
-/// The strings that are no names, and the numbers, of a valid payload on one line.
+/// All that has the form of a hole in a valid payload on one line.
 fn values(block: &[u8], (mut at, end): (usize, usize)) -> Vec<Hole> {
     let mut values = Vec::new();
     while at < end {
         match block[at] {
             b'"' => {
                 let length = string_length(&block[at + 1..end]).unwrap_or(end - at - 1);
-                let inside = Hole { start: at + 1, end: at + 1 + length, string: true };
+                let inside = Hole { start: at + 1, end: at + 1 + length, kind: Kind::String };
                 at = inside.end + 1;
                 let is_name = block[at.min(end)..end].trim_ascii_start().starts_with(b":");
                 if !is_name {
@@ -213,9 +242,14 @@ fn values(block: &[u8], (mut at, end): (usize, usize)) -> Vec<Hole> {
             b'-' | b'0'..=b'9' => {
                 let length = number_length(&block[at..end]).unwrap_or(0);
                 if length > 0 {
-                    values.push(Hole { start: at, end: at + length, string: false });
+                    values.push(Hole { start: at, end: at + length, kind: Kind::Number });
                 }
                 at += length.max(1);
+            }
+            b'}' | b']' => {
+                let before = block[..at].iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+                values.push(Hole { start: at - before, end: at, kind: Kind::Space });
+                at += 1;
             }
             _ => at += 1,
         }

@@ -232,8 +232,8 @@ impl Turn<'_, '_> {
             && block.id.is_none();
         let from = block.start.checked_sub(raw.chunk_at)? as usize;
         let to = (stream.pos - raw.chunk_at) as usize;
-        let decided = !plan.edits.iter().any(|edit| matches!(edit.what, What::Function(_)));
-        if !plain || !decided || !stream.lines.is_fresh() || !shapes.wants(to - from) {
+        let called = plan.edits.iter().any(|edit| matches!(edit.what, What::Function(_) | What::Made(_)));
+        if !plain || called || !stream.lines.is_fresh() || !shapes.wants(to - from) {
             return None;
         }
         let shift = |offset: u64| offset - block.start;
@@ -611,7 +611,7 @@ impl Turn<'_, '_> {
         let ends = match self.payload() {
             Payload::None => false,
             Payload::Done => true,
-            Payload::Json => !(data_open && self.work.json.in_bare_number()),
+            Payload::Json => !(value_open && data_open && self.work.json.in_bare_number()),
             Payload::Invalid(_) => {
                 let cut = self.work.json.status() == Status::Incomplete && self.work.json.has_begun();
                 !data_open && !cut
