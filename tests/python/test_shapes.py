@@ -74,6 +74,9 @@ def varied(random: random.Random, event: str) -> str:
         alike = STRINGS if scalar.group().startswith('"') else NUMBERS
         filling = random.choice(random.choices([alike, OTHERS, WRONG], [40, 2, 1])[0])
         payload = payload[: scalar.start()] + filling + payload[scalar.end() :]
+    if random.random() < 0.3:  # padded, as some servers do
+        bracket = random.choice([at for at, char in enumerate(payload) if char in "}]"])
+        payload = payload[:bracket] + random.choice([" ", "   ", "\t", "\n"]) + payload[bracket:]
     return head + "{" + payload
 
 
