@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+EXAMPLES = int(os.environ.get("SSE_FAST_HYPOTHESIS_EXAMPLES", "0"))
+SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+
+settings.register_profile("ci", derandomize=True, deadline=None, max_examples=200, suppress_health_check=SLOW)
+settings.register_profile("more", deadline=None, max_examples=EXAMPLES or 200, suppress_health_check=SLOW)
+settings.load_profile("more" if EXAMPLES else "ci")
