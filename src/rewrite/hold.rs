@@ -16,7 +16,14 @@ impl Hold {
 
     /// Keeps the last `count` bytes of what was held and the chunk, and lets the rest go. Room grows by doubling up to
     /// `limit`, by an eighth from there on.
+    #[inline]
     pub(crate) fn keep(&mut self, count: usize, chunk: &[u8], limit: usize) {
+        if count > 0 || !self.buffer.is_empty() {
+            self.keep_some(count, chunk, limit);
+        }
+    }
+
+    fn keep_some(&mut self, count: usize, chunk: &[u8], limit: usize) {
         if let Some(start) = chunk.len().checked_sub(count) {
             self.buffer.clear();
             self.gone = 0;

@@ -94,7 +94,7 @@ type Moved = [isize; MAX_HOLES + 1];
 /// An event that fits a shape.
 pub(crate) struct Fit<'s> {
     shape: &'s Shape,
-    moved: Moved,
+    moved: &'s Moved,
     pub(crate) length: usize,
 }
 
@@ -145,10 +145,9 @@ impl Shape {
         }
     }
 
-    /// Does an event that fits stand at the start of `input`?
+    /// Length of the event at the start of `input`, if it fits.
     #[inline]
-    fn fit(&self, input: &[u8]) -> Option<(Moved, usize)> {
-        let mut moved = [0; MAX_HOLES + 1];
+    fn fit(&self, input: &[u8], moved: &mut Moved) -> Option<usize> {
         let (mut at, mut learned) = (0, 0);
         for (i, hole) in self.holes.iter().enumerate() {
             let fixed = &self.bytes[learned..hole.start];
@@ -158,7 +157,7 @@ impl Shape {
             moved[i + 1] = at as isize - learned as isize;
         }
         let fixed = &self.bytes[learned..];
-        input.get(at..)?.starts_with(fixed).then_some((moved, at + fixed.len()))
+        input.get(at..)?.starts_with(fixed).then_some(at + fixed.len())
     }
 
     /// Takes in an event of the same structure: what differs becomes a hole. False where the structure differs, or
@@ -297,6 +296,8 @@ fn number_length(input: &[u8]) -> Option<usize> {
 pub(crate) struct Shapes {
     rules: Option<Arc<Compiled>>,
     shapes: Vec<Shape>,
+    /// How far things have moved in the event at hand. (The first entry stays 0.)
+    moved: Moved,
     /// Events in a row that fitted none: the more, the more rarely one is learned.
     misses: u32,
 }
@@ -313,13 +314,14 @@ impl Shapes {
 
     #[inline]
     pub(crate) fn find(&mut self, input: &[u8]) -> Option<Fit<'_>> {
-        let fits = |(i, shape): (usize, &Shape)| shape.fit(input).map(|fit| (i, fit));
-        let (found, (moved, length)) = self.shapes.iter().enumerate().find_map(fits)?;
+        let moved = &mut self.moved;
+        let fits = |(i, shape): (usize, &Shape)| shape.fit(input, moved).map(|length| (i, length));
+        let (found, length) = self.shapes.iter().enumerate().find_map(fits)?;
         if found > 0 {
             self.shapes[..=found].rotate_right(1);
         }
         self.misses = 0;
-        Some(Fit { shape: &self.shapes[0], moved, length })
+        Some(Fit { shape: &self.shapes[0], moved: &self.moved, length })
     }
 
     /// Whether the event that fitted none is worth a lesson.
