@@ -11,7 +11,7 @@
 //! is the comma, white space or name whose fate hangs on what follows.
 
 use crate::error::Error;
-use crate::limits::{EDIT_SLACK, IDLE_CAPACITY, MAX_OBSERVED};
+use crate::limits::{EDIT_SLACK, IDLE_CAPACITY, MAX_DEPTH, MAX_OBSERVED};
 use crate::rules::compile::{Compiled, RuleId, Slot, State};
 
 use super::capture::Captured;
@@ -181,13 +181,8 @@ impl Plan {
         number
     }
 
-    /// Room grows by doubling, but not past what may be held.
     fn insert(&mut self, at: usize, edit: Edit) {
-        let count = self.edits.len();
-        if count == self.edits.capacity() {
-            let most = self.budget / size_of::<Edit>() + 1;
-            self.edits.reserve_exact(most.saturating_sub(count).clamp(4, count.max(4)));
-        }
+        make_room(&mut self.edits, self.budget);
         self.edits.insert(at, edit);
         self.measure();
     }
@@ -283,7 +278,9 @@ impl Plan {
     /// The payload goes on at `to`; it was left at `from`.
     pub(crate) fn enter_payload(&mut self, from: u64, to: u64) {
         self.left_at = None;
+        make_room(&mut self.islands, self.budget);
         self.islands.push((from, to));
+        self.measure();
         let drop = Edit { start: to, end: OPEN, what: What::Drop };
         if let Some(open) = self.open {
             if self.get(open).is_none_or(|edit| edit.end == from) {
@@ -403,6 +400,7 @@ impl Plan {
         frame.renames_base = self.renames.len();
         self.seen.resize(frame.seen_base + state.slots.div_ceil(64) as usize, 0);
         self.taken.resize(frame.taken_base + state.slots as usize, None);
+        make_room(&mut self.frames, (MAX_DEPTH + 1) * size_of::<Frame>());
         self.frames.push(frame);
     }
 
@@ -411,5 +409,14 @@ impl Plan {
         self.seen.truncate(frame.seen_base);
         self.taken.truncate(frame.taken_base);
         self.renames.truncate(frame.renames_base);
+    }
+}
+
+/// Room for one more. It grows by doubling, but not past `budget` bytes where that suffices.
+fn make_room<T>(buffer: &mut Vec<T>, budget: usize) {
+    let count = buffer.len();
+    if count == buffer.capacity() {
+        let most = budget / size_of::<T>() + 1;
+        buffer.reserve_exact(most.saturating_sub(count).clamp(4, count.max(4)));
     }
 }
