@@ -4,39 +4,38 @@ use crate::limits::MAX_CAPTURED;
 use crate::rules::compile::Compiled;
 use crate::rules::rule::Keep;
 
-/// The JSON texts that one `Capture` has kept, in order; at most one unless it keeps all.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Captured {
-    /// One vector per capture.
-    texts: Vec<Vec<Box<[u8]>>>,
+/// The JSON text of a value, and where in the stream it began.
+#[derive(Clone, Debug)]
+struct Text {
+    at: u64,
+    text: Box<[u8]>,
 }
+
+/// Per capture the values it has kept, in the order in which they began; at most one unless it keeps all.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Captured(Vec<Vec<Text>>);
 
 impl Captured {
     pub(crate) fn new(rules: &Compiled) -> Self {
-        Captured { texts: vec![Vec::new(); rules.captures.len()] }
+        Captured(vec![Vec::new(); rules.captures.len()])
     }
 
-    /// Whether one more value of this capture would be kept.
-    pub(crate) fn wants(&self, rules: &Compiled, capture: usize) -> bool {
+    /// Takes a value that began at `at`. One that holds others of its capture begins before them, but comes after them.
+    pub(crate) fn keep(&mut self, rules: &Compiled, capture: usize, at: u64, text: &[u8]) {
+        let texts = &mut self.0[capture];
+        let later = texts.iter().rev().take_while(|other| other.at > at).count();
+        let place = texts.len() - later;
         match rules.captures[capture].keep {
-            Keep::Last => true,
-            Keep::First => self.texts[capture].is_empty(),
-            Keep::All => self.texts[capture].len() < MAX_CAPTURED,
+            Keep::Last if later > 0 => return,
+            Keep::First if place > 0 => return,
+            Keep::All if texts.len() == MAX_CAPTURED => return,
+            Keep::Last | Keep::First => texts.clear(),
+            Keep::All => {}
         }
+        texts.insert(place.min(texts.len()), Text { at, text: text.into() });
     }
 
-    pub(crate) fn keep(&mut self, rules: &Compiled, capture: usize, text: &[u8]) {
-        if !self.wants(rules, capture) {
-            return;
-        }
-        let texts = &mut self.texts[capture];
-        if rules.captures[capture].keep == Keep::Last {
-            texts.clear();
-        }
-        texts.push(text.into());
-    }
-
-    pub(crate) fn texts(&self, capture: usize) -> &[Box<[u8]>] {
-        &self.texts[capture]
+    pub(crate) fn texts(&self, capture: usize) -> impl Iterator<Item = &[u8]> {
+        self.0[capture].iter().map(|text| &*text.text)
     }
 }

@@ -344,9 +344,8 @@ impl Plan {
 
     /// Gives the captured spans of a valid event.
     pub(crate) fn take_captures(&mut self, rules: &Compiled, raw: Raw<'_>, captured: &mut Captured) {
-        self.captures.sort_by_key(|&(_, start, _)| start);
         for (capture, start, end) in self.captures.drain(..) {
-            captured.keep(rules, capture, &raw.payload(start, end));
+            captured.keep(rules, capture, start, &raw.payload(start, end));
         }
     }
 

@@ -219,7 +219,7 @@ impl Planner<'_> {
     fn observe(&mut self, state: &State, edit: Edits, start: u64, after: u64) {
         for &capture in &state.captures {
             if self.plan.streaming {
-                self.captured.keep(self.rules, capture, &self.raw.payload(start, after));
+                self.captured.keep(self.rules, capture, start, &self.raw.payload(start, after));
             } else {
                 self.keep_span(capture, start, after);
             }

@@ -69,10 +69,10 @@ impl Rewriter {
         !self.stream.ended_open && self.work.as_ref().is_none_or(|work| !work.plan.streaming)
     }
 
-    /// The captures by name, each with the JSON texts that it has kept.
-    pub fn captured(&self) -> impl Iterator<Item = (&str, Keep, &[Box<[u8]>])> {
+    /// The captures by name, each with the JSON texts that it has kept, in the order in which they began.
+    pub fn captured(&self) -> impl Iterator<Item = (&str, Keep, Vec<&[u8]>)> {
         let captures = self.stream.rules.captures.iter().enumerate();
-        captures.map(|(i, capture)| (capture.name.as_str(), capture.keep, self.stream.captured.texts(i)))
+        captures.map(|(i, capture)| (capture.name.as_str(), capture.keep, self.stream.captured.texts(i).collect()))
     }
 
     /// Reads one chunk and appends to `out` every event that it completes.

@@ -196,7 +196,8 @@ impl Turn<'_, '_> {
             return false;
         }
         for (capture, start, end) in fit.captures() {
-            stream.captured.keep(&stream.rules, capture, &input[start as usize..end as usize]);
+            let text = &input[start as usize..end as usize];
+            stream.captured.keep(&stream.rules, capture, pos + start, text);
         }
         stream.stats.events += 1;
         stream.lines = fit.lines();
