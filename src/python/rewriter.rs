@@ -54,7 +54,7 @@ impl PyStats {
 pub(super) struct PyRewriter {
     rewriter: Rewriter,
     /// The error that ended the stream, to be raised again.
-    failed: Option<PyErr>,
+    failed: Option<Box<PyErr>>,
 }
 
 #[pymethods]
@@ -135,7 +135,7 @@ impl PyRewriter {
         if matches!(error, Error::Finished) {
             return stream_error(py, error, b"");
         }
-        self.failed.get_or_insert_with(|| stream_error(py, error, output)).clone_ref(py)
+        self.failed.get_or_insert_with(|| Box::new(stream_error(py, error, output))).clone_ref(py)
     }
 }
 

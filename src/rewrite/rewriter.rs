@@ -20,7 +20,7 @@ pub enum Fed {
 
 enum Phase {
     Open,
-    Failed(Error),
+    Failed(Box<Error>),
     Finished,
 }
 
@@ -135,13 +135,13 @@ impl Rewriter {
     fn check_open(&self) -> Result<(), Error> {
         match &self.phase {
             Phase::Open => Ok(()),
-            Phase::Failed(error) => Err(error.clone()),
+            Phase::Failed(error) => Err((**error).clone()),
             Phase::Finished => Err(Error::Finished),
         }
     }
 
     fn fail(&mut self, error: Error) -> Error {
-        self.phase = Phase::Failed(error.clone());
+        self.phase = Phase::Failed(Box::new(error.clone()));
         self.hold = Hold::default();
         self.work = None;
         error

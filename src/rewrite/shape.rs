@@ -9,7 +9,7 @@
 //! Theory of operation: a shape begins as one event without holes. Where an event of the same structure comes by that
 //! differs in some values, these become holes. A handful of shapes is kept, the last one that fitted first.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::json::string::plain_run;
 use crate::limits::{MAX_HOLES, MAX_SHAPE, MAX_SHAPES};
@@ -294,7 +294,8 @@ fn number_length(input: &[u8]) -> Option<usize> {
 /// The shapes that a thread has learned under one set of rules.
 #[derive(Default)]
 pub(crate) struct Shapes {
-    rules: Option<Arc<Compiled>>,
+    /// Not kept alive, but their address not given to others either.
+    rules: Weak<Compiled>,
     shapes: Vec<Shape>,
     /// How far things have moved in the event at hand. (The first entry stays 0.)
     moved: Moved,
@@ -305,8 +306,8 @@ pub(crate) struct Shapes {
 impl Shapes {
     /// Forgets what was learned under other rules.
     pub(crate) fn prepare(&mut self, rules: &Arc<Compiled>) {
-        if !self.rules.as_ref().is_some_and(|known| Arc::ptr_eq(known, rules)) {
-            self.rules = Some(Arc::clone(rules));
+        if !std::ptr::eq(self.rules.as_ptr(), Arc::as_ptr(rules)) {
+            self.rules = Arc::downgrade(rules);
             self.shapes.clear();
             self.misses = 0;
         }

@@ -4,8 +4,10 @@ An event is only learned, and only fits, where it lies in one chunk. So the same
 the two ways, and everything that can be seen of them must be equal.
 """
 
+import gc
 import random
 import re
+import weakref
 
 import pytest
 from sse_fast import (
@@ -24,6 +26,7 @@ from sse_fast import (
     Rewriter,
     Rules,
     Set,
+    Transform,
 )
 
 CHAT = (
@@ -136,3 +139,18 @@ def test_an_event_that_only_looks_alike_goes_the_slow_way() -> None:
         assert Rewriter(rules).feed(b"\n" + data) == Rewriter(rules).feed(b"\n") + b"".join(
             [(rewriter := Rewriter(rules)).feed(data[:9]), rewriter.feed(data[9:])]
         )
+
+
+def test_what_was_learned_keeps_no_rules_alive() -> None:
+    class Function:
+        def __call__(self, value: object) -> object:
+            return value
+
+    function = Function()
+    alive = weakref.ref(function)
+    rewriter = Rewriter([Transform("$.a", function)])
+    for a in range(5):
+        rewriter.feed(b'data: {"a":%d}\n\n' % a)
+    del rewriter, function
+    gc.collect()
+    assert alive() is None
