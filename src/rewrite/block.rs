@@ -34,7 +34,7 @@ pub(crate) struct Block {
     /// The event type, as far as it can matter.
     pub(crate) event_type: Vec<u8>,
     /// The value of an `id:` line being read, and of the last whole one.
-    pub(crate) id_value: Vec<u8>,
+    pub(crate) id_value: Option<Vec<u8>>,
     pub(crate) id: Option<Vec<u8>>,
     /// An edit of it has left.
     pub(crate) rewritten: bool,
@@ -49,6 +49,19 @@ impl Block {
         self.start = start;
         self.first_line = start;
         self.line_start = start;
+    }
+
+    /// A piece of an `id:` line's value. One larger than may be held is ignored.
+    pub(crate) fn push_id(&mut self, bytes: &[u8], limit: usize) {
+        match &mut self.id_value {
+            Some(value) if value.len() + bytes.len() <= limit => value.extend_from_slice(bytes),
+            _ => self.id_value = None,
+        }
+    }
+
+    /// The `id:` line ends. The standard ignores a value that holds NUL.
+    pub(crate) fn end_id(&mut self) {
+        self.id = self.id_value.take().filter(|value| !value.contains(&0)).or(self.id.take());
     }
 
     /// A block that begins at `start`.

@@ -7,7 +7,8 @@ use crate::rules::rule::Keep;
 use super::hold::Hold;
 use super::options::{Options, Stats};
 use super::splice::{Out, Raw};
-use super::turn::{Stream, Turn, Work, give_shapes_back, take_shapes};
+use super::stream::{Stream, Work, give_shapes_back, take_shapes};
+use super::turn::Turn;
 
 /// Where the output of a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

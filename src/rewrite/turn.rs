@@ -5,120 +5,19 @@
 //! end of each call. Where that happens depends on the bytes alone, never on how they were cut.
 //! Rule 3: nothing leaves twice, nothing is forgotten: `emitted` is the offset up to which the input has met its fate.
 
-use std::cell::Cell;
-use std::sync::Arc;
-
 use crate::error::Error;
-use crate::json::scan::{Scanner, Status};
-use crate::limits::EDIT_SLACK;
-use crate::rules::compile::{Compiled, Test};
+use crate::json::scan::Status;
+use crate::rules::compile::Test;
 use crate::sse::field::Field;
-use crate::sse::line::{LineScanner, Step};
+use crate::sse::line::Step;
 
-use super::block::Block;
-use super::capture::Captured;
-use super::counter::Counter;
-use super::edit::{Edit, OPEN, What};
+use super::edit::{OPEN, What};
 use super::emit::Mark;
-use super::options::{Comments, EmptyBlocks, OnInvalid, Options, Stats};
+use super::options::{Comments, EmptyBlocks, OnInvalid};
 use super::overdue::patience;
-use super::plan::Plan;
-use super::planner::Planner;
-use super::shape::{Lesson, Shapes};
+use super::shape::Shapes;
 use super::splice::{Out, Raw};
-
-/// What a stream keeps between two events.
-pub(crate) struct Stream {
-    pub(crate) rules: Arc<Compiled>,
-    pub(crate) options: Options,
-    pub(crate) lines: LineScanner,
-    /// Offset up to which the input has been read.
-    pub(crate) pos: u64,
-    /// Offset up to which it has left or gone.
-    pub(crate) emitted: u64,
-    /// The last block went: so does the LF that may follow its CR.
-    dropped_last: bool,
-    /// The stream was finished in the middle of a block.
-    pub(crate) ended_open: bool,
-    pub(crate) captured: Captured,
-    counters: Vec<Counter>,
-    pub(crate) stats: Stats,
-    pub(crate) last_event_id: Vec<u8>,
-}
-
-impl Stream {
-    pub(crate) fn new(rules: &Arc<Compiled>, options: Options) -> Self {
-        Stream {
-            rules: Arc::clone(rules),
-            options: Options { max_held: options.max_held.max(1), ..options },
-            lines: LineScanner::new(),
-            pos: 0,
-            emitted: 0,
-            dropped_last: false,
-            ended_open: false,
-            captured: Captured::new(rules),
-            counters: Counter::all(rules),
-            stats: Stats::default(),
-            last_event_id: Vec::new(),
-        }
-    }
-
-    fn max_held(&self) -> u64 {
-        self.options.max_held as u64
-    }
-}
-
-/// What is needed only while an event is open. Between events the thread keeps one for all its streams.
-pub(crate) struct Work {
-    json: Scanner,
-    pub(crate) plan: Plan,
-    block: Block,
-}
-
-thread_local! {
-    static SPARE: Cell<Option<Box<Work>>> = const { Cell::new(None) };
-    static SHAPES: Cell<Option<Box<Shapes>>> = const { Cell::new(None) };
-}
-
-/// The shapes that this thread has learned, for one turn.
-pub(crate) fn take_shapes() -> Box<Shapes> {
-    SHAPES.try_with(Cell::take).ok().flatten().unwrap_or_default()
-}
-
-pub(crate) fn give_shapes_back(shapes: Box<Shapes>) {
-    // A thread that is ending keeps nothing.
-    let _ = SHAPES.try_with(|slot| slot.set(Some(shapes)));
-}
-
-impl Work {
-    /// Ready for a block that begins where `stream` stands.
-    pub(crate) fn take(stream: &Stream) -> Box<Work> {
-        let spare = SPARE.try_with(Cell::take).ok().flatten();
-        let mut work =
-            spare.unwrap_or_else(|| Box::new(Work { json: Scanner::new(), plan: Plan::new(), block: Block::at(0) }));
-        work.json.set_name_limit(stream.rules.longest_name);
-        work.block.start_at(stream.pos);
-        work.plan.budget = stream.options.max_held.saturating_add(EDIT_SLACK);
-        work
-    }
-
-    /// Given back between two events, as a fresh one but for small buffers.
-    pub(crate) fn give_back(self: Box<Self>) {
-        // A thread that is ending keeps nothing.
-        let _ = SPARE.try_with(|spare| spare.set(Some(self)));
-    }
-
-    /// True where no byte of the next block has been read.
-    pub(crate) fn is_idle(&self, stream: &Stream) -> bool {
-        self.block.start == stream.pos
-    }
-
-    fn begin(&mut self, at: u64) {
-        self.plan.reset();
-        self.json.reset();
-        self.block = Block::at(at);
-    }
-}
+use super::stream::{Stream, Work, parts};
 
 /// What the payload of a block is.
 enum Payload {
@@ -128,26 +27,13 @@ enum Payload {
     Invalid(u64),
 }
 
+/// What one call works with.
 pub(crate) struct Turn<'t, 'o> {
     pub(crate) stream: &'t mut Stream,
     pub(crate) work: &'t mut Work,
     pub(crate) shapes: &'t mut Shapes,
     pub(crate) raw: Raw<'t>,
     pub(crate) out: Out<'t, 'o>,
-}
-
-/// The planner over the bytes at hand, and the scanner that tells it.
-fn parts<'a>(stream: &'a mut Stream, work: &'a mut Work, raw: Raw<'a>) -> (Planner<'a>, &'a mut Scanner) {
-    let planner = Planner {
-        plan: &mut work.plan,
-        rules: &stream.rules,
-        raw,
-        captured: &mut stream.captured,
-        counters: &mut stream.counters,
-        comment: stream.options.comments.text(),
-        max_held: stream.options.max_held as u64,
-    };
-    (planner, &mut work.json)
 }
 
 impl Turn<'_, '_> {
@@ -178,75 +64,6 @@ impl Turn<'_, '_> {
             }
         }
         Ok(())
-    }
-
-    /// Rewrites an event that fits a learned shape. False where none stands here.
-    #[inline]
-    fn replay(&mut self) -> bool {
-        let Turn { stream, work, shapes, raw, out } = self;
-        let pos = stream.pos;
-        // A counter that waits for the first number must see it.
-        let waits = stream.counters.iter().any(|counter| counter.next.is_none());
-        if work.block.start != pos || !stream.lines.is_fresh() || waits {
-            return false;
-        }
-        let input = &raw.chunk[(pos - raw.chunk_at) as usize..];
-        let Some(fit) = shapes.find(input) else { return false };
-        if fit.length > stream.options.max_held {
-            return false;
-        }
-        for (capture, start, end) in fit.captures() {
-            let text = &input[start as usize..end as usize];
-            stream.captured.keep(&stream.rules, capture, pos + start, text);
-        }
-        stream.stats.events += 1;
-        stream.lines = fit.lines();
-        stream.pos = pos + fit.length as u64;
-        stream.dropped_last = false;
-        work.block.start_at(stream.pos);
-        if fit.is_rewritten() {
-            stream.stats.rewritten += 1;
-            let mut mark = pos;
-            let mut planner = parts(stream, work, *raw).0;
-            for edit in fit.edits() {
-                out.copy(mark, pos + edit.start);
-                planner.write(edit.what, out);
-                mark = pos + edit.end;
-            }
-            stream.counters.iter_mut().for_each(|counter| counter.current = None);
-            out.copy(mark, stream.pos);
-        } else {
-            out.copy(pos, stream.pos);
-        }
-        stream.emitted = stream.pos;
-        true
-    }
-
-    /// What there is to learn from an event that is about to leave, if it is plain and lies in one piece.
-    fn lesson(&mut self) -> Option<Lesson> {
-        let Turn { stream, work: Work { plan, block, .. }, shapes, raw, .. } = self;
-        let plain = plan.container
-            && plan.is_simple()
-            && !plan.streaming
-            && !block.joined
-            && !block.has_comment
-            && block.id.is_none();
-        let from = block.start.checked_sub(raw.chunk_at)? as usize;
-        let to = (stream.pos - raw.chunk_at) as usize;
-        let called = plan.edits.iter().any(|edit| matches!(edit.what, What::Function(_) | What::Made(_)));
-        if !plain || called || !stream.lines.is_fresh() || !shapes.wants(to - from) {
-            return None;
-        }
-        let shift = |offset: u64| offset - block.start;
-        let edits = plan.edits.iter().filter(|edit| edit.what != What::Nothing);
-        Some(Lesson {
-            block: raw.chunk[from..to].into(),
-            payload: (shift(block.payload_start) as usize, shift(block.data_end) as usize),
-            edits: edits.map(|edit| Edit { start: shift(edit.start), end: shift(edit.end), ..*edit }).collect(),
-            captures: plan.captures.iter().map(|&(id, start, end)| (id, shift(start), shift(end))).collect(),
-            observed: plan.observed.iter().map(|&(start, end)| (shift(start), shift(end))).collect(),
-            lines: stream.lines.clone(),
-        })
     }
 
     /// Reads up to `stop`, or to the end of the block.
@@ -286,7 +103,7 @@ impl Turn<'_, '_> {
                 self.out.copy(self.stream.emitted, after);
             }
             self.stream.emitted = after;
-            self.work.block.start = after;
+            self.work.block.start_at(after);
         } else if self.work.block.field == Some(Field::Comment) && self.stream.options.comments == Comments::Drop {
             self.work.plan.push_line_edit(after - 1, after, What::DropComment);
         }
@@ -322,7 +139,7 @@ impl Turn<'_, '_> {
                 return;
             }
             Field::Event => block.event_type.clear(),
-            Field::Id => block.id_value.clear(),
+            Field::Id => block.id_value = Some(Vec::new()),
             _ => {}
         }
         block.has_field = true;
@@ -355,7 +172,7 @@ impl Turn<'_, '_> {
                     self.work.block.event_type.extend_from_slice(&bytes[..bytes.len().min(room)]);
                 }
             }
-            Some(Field::Id) => self.work.block.id_value.extend_from_slice(bytes),
+            Some(Field::Id) => self.work.block.push_id(bytes, self.stream.options.max_held),
             _ => {}
         }
         bytes.len()
@@ -401,9 +218,7 @@ impl Turn<'_, '_> {
                 }
                 Comments::Replace(_) => self.work.plan.end_line_edit(content_end),
             },
-            Some(Field::Id) if !self.work.block.id_value.contains(&0) => {
-                self.work.block.id = Some(std::mem::take(&mut self.work.block.id_value));
-            }
+            Some(Field::Id) => self.work.block.end_id(),
             _ => {}
         }
         self.work.block.line_start = after;
