@@ -232,7 +232,8 @@ impl Planner<'_> {
                 self.set_hit(hit.bit);
             }
         }
-        if !matches!(edit, Edits::Pending(_)) {
+        // Where an earlier rule drops the value of an event that streams, its bytes are gone.
+        if self.plan.streaming && !matches!(edit, Edits::Pending(_)) {
             return;
         }
         for &id in &state.edits {

@@ -60,7 +60,9 @@ impl Turn<'_, '_> {
         let from = block.start.checked_sub(raw.chunk_at)? as usize;
         let to = (stream.pos - raw.chunk_at) as usize;
         let called = plan.edits.iter().any(|edit| matches!(edit.what, What::Function(_) | What::Made(_)));
-        if !plain || called || !stream.lines.is_fresh() || !shapes.wants(to - from) {
+        // A CR that ends the block may be half a CRLF next time.
+        if !plain || called || raw.chunk[..to].ends_with(b"\r") || !stream.lines.is_fresh() || !shapes.wants(to - from)
+        {
             return None;
         }
         let shift = |offset: u64| offset - block.start;

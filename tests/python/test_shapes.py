@@ -89,6 +89,8 @@ def stream(random: random.Random) -> bytes:
     events = []
     for _ in range(random.randint(5, 40)):
         event = random.choice(structures)
+        if random.random() < 0.1:
+            event = event.replace("\n", random.choice(["\r", "\r\n"]))
         if random.random() < 0.8:
             event = varied(random, event)
         if random.random() < 0.01:
