@@ -265,7 +265,10 @@ def _same(before: str, result: object) -> bool:
 
 
 class Renumber(Rule):
-    """Replaces or inserts a counter over the events that leave; it starts at the first value seen or at ``start``."""
+    """Replaces or inserts a counter over the events that leave; it starts at the first value seen or at ``start``.
+
+    Only an integer of 64 bits counts as seen; the counter starts at 0 where the first event that leaves has none.
+    """
 
     __slots__ = ()
 

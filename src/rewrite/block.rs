@@ -28,6 +28,8 @@ pub(crate) struct Block {
     pub(crate) left_data: bool,
     /// A further data line has begun; its value, and with it the join, has not.
     pub(crate) joining: bool,
+    /// The last line that is kept ended in a lone CR, comments that go stand after it.
+    pub(crate) after_cr: bool,
     /// A comment whose text is to be replaced has begun, its text has not.
     pub(crate) comment_waits: bool,
     pub(crate) sentinel: Sentinel,

@@ -39,6 +39,8 @@ pub(crate) enum What {
     Comment,
     /// The comment line goes.
     DropComment,
+    /// A line break that keeps the one after it from completing a CRLF.
+    Break,
     /// Pending: a value that must be seen whole.
     Undecided,
     /// Pending: a value that is observed.
@@ -54,6 +56,6 @@ impl Edit {
 
     /// Edits of whole lines are not part of the payload and stay whatever becomes of it.
     pub(crate) fn is_of_line(&self) -> bool {
-        matches!(self.what, What::Comment | What::DropComment)
+        matches!(self.what, What::Comment | What::DropComment | What::Break)
     }
 }

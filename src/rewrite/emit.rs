@@ -83,6 +83,7 @@ impl Planner<'_> {
                 self.write_number(rule, out);
             }
             What::Comment => out.write(self.comment),
+            What::Break => out.write(b"\n"),
             _ => {}
         }
     }

@@ -80,6 +80,10 @@ impl Turn<'_, '_> {
                 Step::End { content_end } => self.end_line(base + content_end as u64, base + i as u64),
                 Step::Blank => {
                     self.stream.pos = base + i as u64;
+                    if self.follows_cr() && self.stream.lines.ended_in_lf() {
+                        let at = self.work.block.line_start;
+                        self.work.plan.push_line_edit(at, at, What::Break);
+                    }
                     return self.end_block();
                 }
                 Step::LateLf => self.late_lf(base + i as u64),
@@ -110,10 +114,15 @@ impl Turn<'_, '_> {
         self.work.block.line_start = after;
     }
 
+    /// Would an LF here complete a CRLF, since the comments between are dropped?
+    fn follows_cr(&self) -> bool {
+        self.work.block.after_cr && self.work.block.field == Some(Field::Comment)
+    }
+
     /// A line's field is known.
     fn begin_line(&mut self, field: Field) {
         let block = &mut self.work.block;
-        block.field = Some(field);
+        let last = block.field.replace(field);
         if field == Field::Data {
             block.joining = block.has_data;
             if !block.has_data {
@@ -133,7 +142,12 @@ impl Turn<'_, '_> {
                 self.stream.stats.comments += 1;
                 match self.stream.options.comments {
                     Comments::Keep => {}
-                    Comments::Drop => self.work.plan.push_line_edit(block.line_start, OPEN, What::DropComment),
+                    Comments::Drop => {
+                        if last != Some(Field::Comment) {
+                            block.after_cr = block.line_start > block.first_line && self.stream.lines.ended_in_cr();
+                        }
+                        self.work.plan.push_line_edit(block.line_start, OPEN, What::DropComment);
+                    }
                     Comments::Replace(_) => block.comment_waits = true,
                 }
                 return;
@@ -382,7 +396,7 @@ impl Turn<'_, '_> {
         let mut upto = pos;
         if let Status::Invalid(at) = self.work.json.status() {
             self.invalidate(at);
-            if self.stream.options.on_invalid == OnInvalid::Raise && !self.work.block.sentinel.is_done() {
+            if self.stream.options.on_invalid == OnInvalid::Raise {
                 if self.work.block.sentinel.is_other() {
                     self.stream.stats.events += 1;
                     self.stream.stats.invalid += 1;
@@ -417,8 +431,11 @@ impl Turn<'_, '_> {
             return Ok(());
         }
         let line_open = !self.stream.lines.at_line_start();
-        let closing = self.stream.lines.closing();
+        let follows_cr = self.follows_cr();
         let value_open = line_open && !self.stream.lines.in_name();
+        let comment_goes =
+            self.stream.options.comments == Comments::Drop && self.work.block.field == Some(Field::Comment);
+        let closing = self.stream.lines.closing(line_open && !(value_open && comment_goes));
         let open_field = if value_open { self.work.block.field } else { self.stream.lines.open_name() };
         let data_open = line_open && open_field == Some(Field::Data);
         if value_open {
@@ -436,6 +453,9 @@ impl Turn<'_, '_> {
         if ends {
             self.end_block()?;
             if !self.stream.dropped_last {
+                if follows_cr && closing.starts_with(b"\n") {
+                    self.out.write(b"\n");
+                }
                 self.out.write(&closing);
             }
             return Ok(());

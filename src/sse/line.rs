@@ -89,6 +89,16 @@ impl LineScanner {
         LineScanner { state: State::Value, ..LineScanner::new() }
     }
 
+    /// True where the last line ended in a lone CR.
+    pub(crate) fn ended_in_cr(&self) -> bool {
+        self.ending == Ending::Cr
+    }
+
+    /// True where the last line ended in a lone LF.
+    pub(crate) fn ended_in_lf(&self) -> bool {
+        self.ending == Ending::Lf
+    }
+
     /// True where a line can begin and nothing of what came before matters.
     #[inline]
     pub(crate) fn is_fresh(&self) -> bool {
@@ -111,9 +121,9 @@ impl LineScanner {
     }
 
     /// The bytes that make the standard dispatch an event that the stream left without its blank line: the stream's
-    /// own line ending, twice where the last line is open. A lone CR at the end of a CRLF stream is half a CRLF.
-    pub(crate) fn closing(&self) -> Vec<u8> {
-        if !self.at_line_start() {
+    /// own line ending, twice where a line is open. A lone CR at the end of a CRLF stream is half a CRLF.
+    pub(crate) fn closing(&self, line_open: bool) -> Vec<u8> {
+        if line_open {
             return self.ending.bytes().repeat(2);
         }
         if self.after_cr && self.ending_before == Ending::CrLf {
