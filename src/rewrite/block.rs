@@ -35,6 +35,9 @@ pub(crate) struct Block {
     pub(crate) sentinel: Sentinel,
     /// The event type, as far as it can matter.
     pub(crate) event_type: Vec<u8>,
+    /// Number of `id:` lines, and where the value of the last one stands, if it has one.
+    pub(crate) id_lines: usize,
+    pub(crate) id_span: Option<(u64, u64)>,
     /// The value of an `id:` line being read, and of the last whole one.
     pub(crate) id_value: Option<Vec<u8>>,
     pub(crate) id: Option<Vec<u8>>,
@@ -53,8 +56,10 @@ impl Block {
         self.line_start = start;
     }
 
-    /// A piece of an `id:` line's value. One larger than may be held is ignored.
-    pub(crate) fn push_id(&mut self, bytes: &[u8], limit: usize) {
+    /// A piece of an `id:` line's value, at offset `at`. One larger than may be held is ignored.
+    pub(crate) fn push_id(&mut self, bytes: &[u8], at: u64, limit: usize) {
+        let start = self.id_span.map_or(at, |(start, _)| start);
+        self.id_span = Some((start, at + bytes.len() as u64));
         match &mut self.id_value {
             Some(value) if value.len() + bytes.len() <= limit => value.extend_from_slice(bytes),
             _ => self.id_value = None,
@@ -64,6 +69,13 @@ impl Block {
     /// The `id:` line ends. The standard ignores a value that holds NUL.
     pub(crate) fn end_id(&mut self) {
         self.id = self.id_value.take().filter(|value| !value.contains(&0)).or(self.id.take());
+    }
+
+    /// An `id:` line begins.
+    pub(crate) fn begin_id(&mut self) {
+        self.id_lines += 1;
+        self.id_span = None;
+        self.id_value = Some(Vec::new());
     }
 
     /// A block that begins at `start`.

@@ -25,6 +25,10 @@ impl Turn<'_, '_> {
             let text = &input[start as usize..end as usize];
             stream.captured.keep(&stream.rules, capture, pos + start, text);
         }
+        if let Some((start, end)) = fit.id() {
+            stream.last_event_id.clear();
+            stream.last_event_id.extend_from_slice(&input[start as usize..end as usize]);
+        }
         stream.stats.events += 1;
         stream.lines = fit.lines();
         stream.pos = pos + fit.length as u64;
@@ -56,7 +60,7 @@ impl Turn<'_, '_> {
             && !plan.streaming
             && !block.joined
             && !block.has_comment
-            && block.id.is_none();
+            && (block.id_lines == 0 || block.id_lines == 1 && block.id.is_some() && block.id_span.is_some());
         let from = block.start.checked_sub(raw.chunk_at)? as usize;
         let to = (stream.pos - raw.chunk_at) as usize;
         let called = plan.edits.iter().any(|edit| matches!(edit.what, What::Function(_) | What::Made(_)));
@@ -72,6 +76,7 @@ impl Turn<'_, '_> {
             payload: (shift(block.payload_start) as usize, shift(block.data_end) as usize),
             edits: edits.map(|edit| Edit { start: shift(edit.start), end: shift(edit.end), ..*edit }).collect(),
             captures: plan.captures.iter().map(|&(id, start, end)| (id, shift(start), shift(end))).collect(),
+            id: block.id_span.map(|(start, end)| (shift(start), shift(end))),
             observed: plan.observed.iter().map(|&(start, end)| (shift(start), shift(end))).collect(),
             lines: stream.lines.clone(),
         })

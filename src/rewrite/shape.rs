@@ -2,7 +2,8 @@
 //!
 //! Rule 1: a shape is one event that the slow way has read and rewritten, with holes where values may differ. What the
 //! scanner and the rules do depends on the bytes outside the holes alone, so an event that fits is rewritten alike.
-//! Rule 2: only strings, numbers and the white space before a closing bracket can be holes, and only where no rule looked.
+//! Rule 2: only an ID, strings, numbers and the white space before a closing bracket can be holes, and only where no rule
+//! looked.
 //! What fills a hole is checked as the scanner would check it; what is not plainly right does not fit and goes the slow way.
 //! Rule 3: an event fits whole or not at all, down to its blank line.
 //!
@@ -10,6 +11,8 @@
 //! differs in some values, these become holes. A handful of shapes is kept, the last one that fitted first.
 
 use std::sync::{Arc, Weak};
+
+use memchr::memchr3;
 
 use crate::json::string::plain_run;
 use crate::limits::{MAX_HOLES, MAX_SHAPE, MAX_SHAPES};
@@ -32,6 +35,8 @@ enum Kind {
     String,
     /// An integer or a decimal number.
     Number,
+    /// The value of an `id:` line.
+    Id,
     /// White space before a closing bracket, perhaps none (Anthropic's servers pad their events there).
     Space,
 }
@@ -49,6 +54,9 @@ impl Hole {
         match self.kind {
             Kind::String => string_length(input),
             Kind::Number => number_length(input),
+            // A space could be the one that is no part of the value.
+            Kind::Id if input.first() == Some(&b' ') => None,
+            Kind::Id => memchr3(b'\n', b'\r', 0, input).filter(|&end| end > 0 && input[end] != 0),
             Kind::Space => Some(input.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count()),
         }
     }
@@ -72,6 +80,7 @@ pub(crate) struct Shape {
     /// Its edits, and the spans that captures saw.
     edits: Vec<(Place, Place, What)>,
     captures: Vec<(usize, Place, Place)>,
+    id: Option<(Place, Place)>,
     /// How the line scanner stands after it.
     lines: LineScanner,
 }
@@ -83,6 +92,8 @@ pub(crate) struct Lesson {
     /// In order; none inside another.
     pub(crate) edits: Vec<Edit>,
     pub(crate) captures: Vec<(usize, u64, u64)>,
+    /// The value of its `id:` line.
+    pub(crate) id: Option<(u64, u64)>,
     /// Spans that a rule has looked at.
     pub(crate) observed: Vec<(u64, u64)>,
     pub(crate) lines: LineScanner,
@@ -118,6 +129,11 @@ impl Fit<'_> {
         self.shape.captures.iter().map(|&(capture, start, end)| (capture, self.at(start), self.at(end)))
     }
 
+    /// The span of its ID, likewise.
+    pub(crate) fn id(&self) -> Option<(u64, u64)> {
+        self.shape.id.map(|(start, end)| (self.at(start), self.at(end)))
+    }
+
     pub(crate) fn lines(&self) -> LineScanner {
         self.shape.lines.clone()
     }
@@ -125,7 +141,11 @@ impl Fit<'_> {
 
 impl Shape {
     fn learn(lesson: Lesson) -> Self {
-        let values = values(&lesson.block, lesson.payload);
+        let mut values = values(&lesson.block, lesson.payload);
+        if let Some((start, end)) = lesson.id {
+            values.push(Hole { start: start as usize, end: end as usize, kind: Kind::Id });
+            values.sort_by_key(|value| value.start);
+        }
         let observed = |value: &Hole| {
             lesson.observed.iter().any(|&(start, end)| start <= value.end as u64 && value.start as u64 <= end)
         };
@@ -140,6 +160,7 @@ impl Shape {
                 .iter()
                 .map(|&(capture, start, end)| (capture, place(start), place(end)))
                 .collect(),
+            id: lesson.id.map(|(start, end)| (place(start), place(end))),
             lines: lesson.lines,
             bytes: lesson.block,
         }
@@ -218,6 +239,10 @@ impl Shape {
             place(end);
         }
         for (_, start, end) in &mut self.captures {
+            place(start);
+            place(end);
+        }
+        if let Some((start, end)) = &mut self.id {
             place(start);
             place(end);
         }

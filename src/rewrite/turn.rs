@@ -153,7 +153,7 @@ impl Turn<'_, '_> {
                 return;
             }
             Field::Event => block.event_type.clear(),
-            Field::Id => block.id_value = Some(Vec::new()),
+            Field::Id => block.begin_id(),
             _ => {}
         }
         block.has_field = true;
@@ -186,7 +186,7 @@ impl Turn<'_, '_> {
                     self.work.block.event_type.extend_from_slice(&bytes[..bytes.len().min(room)]);
                 }
             }
-            Some(Field::Id) => self.work.block.push_id(bytes, self.stream.options.max_held),
+            Some(Field::Id) => self.work.block.push_id(bytes, at, self.stream.options.max_held),
             _ => {}
         }
         bytes.len()

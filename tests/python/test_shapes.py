@@ -77,6 +77,12 @@ def varied(random: random.Random, event: str) -> str:
         alike = STRINGS if scalar.group().startswith('"') else NUMBERS
         filling = random.choice(random.choices([alike, OTHERS, WRONG], [40, 2, 1])[0])
         payload = payload[: scalar.start()] + filling + payload[scalar.end() :]
+    if random.random() < 0.7:
+        head = re.sub(
+            "id: 5",
+            random.choice(["id: 6", "id: 71", "id:8", "id:12", "id:  9", "id: a\0b", "id:", "id: é", "i: 5"]),
+            head,
+        )
     if random.random() < 0.3:  # padded, as some servers do
         bracket = random.choice([at for at, char in enumerate(payload) if char in "}]"])
         payload = payload[:bracket] + random.choice([" ", "   ", "\t", "\n"]) + payload[bracket:]
