@@ -95,8 +95,32 @@ enum State {
     Hex(u8),
     Number(Number),
     /// In this literal, so many bytes of it read.
-    Literal(&'static [u8], u8),
-    Invalid(u64),
+    Literal(Literal, u8),
+    /// Wrong, at the scanner's `invalid_at`.
+    Invalid,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Literal {
+    True,
+    False,
+    Null,
+    NaN,
+    Infinity,
+    MinusInfinity,
+}
+
+impl Literal {
+    fn text(self) -> &'static [u8] {
+        match self {
+            Literal::True => b"true",
+            Literal::False => b"false",
+            Literal::Null => b"null",
+            Literal::NaN => b"NaN",
+            Literal::Infinity => b"Infinity",
+            Literal::MinusInfinity => b"-Infinity",
+        }
+    }
 }
 
 /// Where in a number (RFC 8259 section 6).
@@ -136,6 +160,7 @@ impl Number {
 #[derive(Clone, Debug)]
 pub(crate) struct Scanner {
     state: State,
+    invalid_at: u64,
     /// The string being read is a name.
     in_name: bool,
     /// The name being read reached the sink already, as too long.
@@ -154,6 +179,7 @@ impl Scanner {
     pub(crate) fn new() -> Self {
         Scanner {
             state: State::Value,
+            invalid_at: 0,
             in_name: false,
             name_told: false,
             depth: 0,
@@ -184,7 +210,7 @@ impl Scanner {
         match self.state {
             State::Done => Status::Complete,
             State::Number(number) if self.depth == 0 && number.may_end() => Status::Complete,
-            State::Invalid(at) => Status::Invalid(at),
+            State::Invalid => Status::Invalid(self.invalid_at),
             _ => Status::Incomplete,
         }
     }
@@ -211,9 +237,11 @@ impl Scanner {
 
     /// The text is wrong, the caller says where.
     pub(crate) fn invalidate(&mut self, at: u64) {
-        self.state = State::Invalid(at);
+        self.state = State::Invalid;
+        self.invalid_at = at;
     }
 
+    #[inline]
     fn in_object(&self) -> bool {
         let at = usize::from(self.depth) - 1;
         self.objects[at / 64] >> (at % 64) & 1 == 1
@@ -255,7 +283,7 @@ impl Scanner {
                             self.state = State::Backslash;
                             i += 1;
                         }
-                        Some(_) => self.state = State::Invalid(base + i as u64),
+                        Some(_) => self.invalidate(base + i as u64),
                     }
                     continue;
                 }
@@ -269,7 +297,7 @@ impl Scanner {
                     b'}' if self.in_object() => self.close(at + 1, sink),
                     b']' if !self.in_object() => self.close(at + 1, sink),
                     b' ' | b'\n' | b'\r' | b'\t' => {}
-                    _ => self.state = State::Invalid(at),
+                    _ => self.invalidate(at),
                 },
                 State::Value | State::FirstElement => match byte {
                     b' ' | b'\n' | b'\r' | b'\t' => {}
@@ -289,6 +317,10 @@ impl Scanner {
                                 sink.name(Some(&rest[..run]));
                                 sink.name_end(base + i as u64);
                                 self.state = State::Colon;
+                                if input.get(i) == Some(&b':') {
+                                    self.state = State::Value;
+                                    i += 1;
+                                }
                                 continue;
                             }
                             self.name.clear();
@@ -298,17 +330,22 @@ impl Scanner {
                         self.state = State::String;
                     }
                     b'}' if self.state == State::FirstName => self.close(at + 1, sink),
-                    _ => self.state = State::Invalid(at),
+                    _ => self.invalidate(at),
                 },
                 State::Colon => match byte {
                     b':' => self.state = State::Value,
                     b' ' | b'\n' | b'\r' | b'\t' => {}
-                    _ => self.state = State::Invalid(at),
+                    _ => self.invalidate(at),
                 },
+                State::Number(Number::Digits | Number::Fraction) if byte.is_ascii_digit() => {
+                    let digits = input[i..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+                    i += digits;
+                    continue;
+                }
                 State::Number(number) => match number.next(byte) {
                     Some(next) => self.state = State::Number(next),
                     None if number == Number::Minus && byte == b'I' => {
-                        self.state = State::Literal(b"-Infinity", 2);
+                        self.state = State::Literal(Literal::MinusInfinity, 2);
                     }
                     None if number.may_end() => {
                         // The byte is not part of the number: it is looked at again in the state after it.
@@ -318,38 +355,45 @@ impl Scanner {
                         }
                         continue;
                     }
-                    None => self.state = State::Invalid(at),
+                    None => self.invalidate(at),
                 },
                 State::Literal(literal, read) => {
-                    if literal[usize::from(read)] != byte {
-                        self.state = State::Invalid(at);
-                    } else if usize::from(read) + 1 == literal.len() {
-                        self.end_scalar(at + 1, sink);
-                    } else {
+                    let rest = &literal.text()[usize::from(read)..];
+                    if input[i..].starts_with(rest) {
+                        i += rest.len();
+                        self.end_scalar(base + i as u64, sink);
+                        if sink.pause() {
+                            break;
+                        }
+                        continue;
+                    }
+                    if rest[0] == byte {
                         self.state = State::Literal(literal, read + 1);
+                    } else {
+                        self.invalidate(at);
                     }
                 }
                 State::Backslash => {
                     self.push_escape(byte);
-                    self.state = match byte {
-                        b'u' => State::Hex(4),
-                        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => State::String,
-                        _ => State::Invalid(at),
-                    };
+                    match byte {
+                        b'u' => self.state = State::Hex(4),
+                        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.state = State::String,
+                        _ => self.invalidate(at),
+                    }
                 }
                 State::Hex(left) => {
                     self.push_escape(byte);
-                    self.state = match byte {
-                        b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' if left == 1 => State::String,
-                        b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' => State::Hex(left - 1),
-                        _ => State::Invalid(at),
-                    };
+                    match byte {
+                        b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' if left == 1 => self.state = State::String,
+                        b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' => self.state = State::Hex(left - 1),
+                        _ => self.invalidate(at),
+                    }
                 }
                 State::Done => match byte {
                     b' ' | b'\n' | b'\r' | b'\t' => {}
-                    _ => self.state = State::Invalid(at),
+                    _ => self.invalidate(at),
                 },
-                State::Invalid(_) => return input.len(),
+                State::Invalid => return input.len(),
             }
             i += 1;
             if matches!(self.state, State::After | State::Done) && sink.pause() {
@@ -369,14 +413,14 @@ impl Scanner {
             b'-' => State::Number(Number::Minus),
             b'0' => State::Number(Number::Zero),
             b'1'..=b'9' => State::Number(Number::Digits),
-            b't' => State::Literal(b"true", 1),
-            b'f' => State::Literal(b"false", 1),
-            b'n' => State::Literal(b"null", 1),
-            b'N' => State::Literal(b"NaN", 1),
-            b'I' => State::Literal(b"Infinity", 1),
-            _ => State::Invalid(at),
+            b't' => State::Literal(Literal::True, 1),
+            b'f' => State::Literal(Literal::False, 1),
+            b'n' => State::Literal(Literal::Null, 1),
+            b'N' => State::Literal(Literal::NaN, 1),
+            b'I' => State::Literal(Literal::Infinity, 1),
+            _ => return self.invalidate(at),
         };
-        if self.told() && !matches!(state, State::Invalid(_)) {
+        if self.told() {
             sink.scalar(at);
         }
         self.state = state;
@@ -385,8 +429,7 @@ impl Scanner {
     fn open<S: Sink>(&mut self, object: bool, at: u64, sink: &mut S) {
         let depth = usize::from(self.depth);
         if depth == MAX_DEPTH {
-            self.state = State::Invalid(at);
-            return;
+            return self.invalidate(at);
         }
         let bit = 1 << (depth % 64);
         if object {
