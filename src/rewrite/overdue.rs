@@ -5,7 +5,7 @@ use crate::rules::compile::AtEnd;
 use crate::rules::rule::Verdict;
 
 use super::edit::{Edit, OPEN, What};
-use super::frame::{Edits, NONE, Renaming};
+use super::frame::{Edits, Frame, NONE, Renaming};
 use super::planner::{Planner, blind_edit};
 
 /// How long a comma, or white space before or after a name, may stay undecided: both together as long as what may be
@@ -92,15 +92,39 @@ impl Planner<'_> {
         let removal = verdict == Verdict::Remove && !frame.released;
         let from = if removal { self.removal_start(&frame, frame.value_start) } else { frame.value_start };
         let what = if removal { What::Drop } else { blind_edit(id, verdict) };
+        let watched = self.watched_from(depth + 1);
         let open = self.plan.cover(number, from, OPEN, what);
         self.plan.open = Some(open);
         self.plan.void = Some(depth);
         self.plan.tail = NONE;
         self.plan.frames[depth].edit = Edits::Open { removal };
         self.plan.frames[depth].unseen = true;
-        for inner in &mut self.plan.frames[depth + 1..] {
+        self.watch_again(depth + 1, &watched);
+    }
+
+    /// Of the frames from `depth` on, those whose current value is watched by a capture, and is not yet too large.
+    fn watched_from(&self, depth: usize) -> Vec<usize> {
+        let is_watched = |&at: &usize| {
+            let Frame { child, edit, watch, .. } = self.plan.frames[at];
+            let number = match edit {
+                Edits::Pending(number) => Some(number),
+                _ => watch,
+            };
+            !self.rules.state(child).captures.is_empty() && number.is_some_and(|number| self.plan.is_pending(number))
+        };
+        (depth..self.plan.frames.len()).filter(is_watched).collect()
+    }
+
+    /// The edits inside a value that goes are void, what is watched there is still watched.
+    fn watch_again(&mut self, depth: usize, watched: &[usize]) {
+        for at in depth..self.plan.frames.len() {
+            let start = self.plan.frames[at].value_start;
+            let watch = watched.contains(&at).then(|| self.pend(start, start, What::Watch));
+            let inner = &mut self.plan.frames[at];
             inner.edit = Edits::No;
             inner.removed = None;
+            inner.watch = watch;
+            inner.unseen = watch.is_none();
         }
     }
 }

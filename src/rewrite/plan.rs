@@ -167,6 +167,12 @@ impl Plan {
         self.edits.get_mut(number.checked_sub(self.base)?)
     }
 
+    /// Is the edit of this number still to be decided?
+    pub(super) fn is_pending(&self, number: usize) -> bool {
+        let edit = number.checked_sub(self.base).and_then(|at| self.edits.get(at));
+        edit.is_some_and(Edit::is_pending)
+    }
+
     /// Records an edit where its start belongs: at the end, but for edits of lines and pieces around islands.
     pub(super) fn push(&mut self, edit: Edit) -> usize {
         let mut at = self.edits.len();

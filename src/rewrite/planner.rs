@@ -100,7 +100,7 @@ impl Planner<'_> {
     }
 
     /// Records a pending edit of the value that begins at `at`.
-    fn pend(&mut self, start: u64, at: u64, what: What) -> usize {
+    pub(super) fn pend(&mut self, start: u64, at: u64, what: What) -> usize {
         self.plan.push(Edit { start, end: at + self.max_held, what })
     }
 
@@ -180,13 +180,15 @@ impl Planner<'_> {
     /// Ends a value that something matches. True where it is removed.
     fn end_wanted(&mut self, state: &State, after: u64) -> bool {
         let Frame { value_start: start, edit, watch, kept, unseen, .. } = *self.top();
-        self.top().edit = Edits::No;
+        let frame = self.top();
+        frame.edit = Edits::No;
+        frame.watch = None;
         let pending = match edit {
             Edits::Pending(number) => Some(number),
             _ => watch,
         };
         // A pending edit that is pending no more was larger than may be held.
-        let seen = !unseen && pending.is_none_or(|number| self.plan.get(number).is_some_and(|edit| edit.is_pending()));
+        let seen = !unseen && pending.is_none_or(|number| self.plan.is_pending(number));
         if state.looks {
             self.plan.note_observed(start, after);
         }
