@@ -3,9 +3,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+BENCH_PYTHON ?= $(PYTHON)
+BENCH_VENV ?= .venv-bench
 SOURCES := $(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi') Cargo.toml Cargo.lock pyproject.toml
 
-.PHONY: help demo test pytest lint fuzz wheel lock
+.PHONY: help demo test pytest lint bench gate fuzz wheel lock
 
 help: ## show the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -43,6 +45,20 @@ lint: $(VENV)/installed ## formatting, lints and types, Rust and Python
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest sse_fast._rust
 
+$(BENCH_VENV)/tools: benches/requirements.lock
+	$(BENCH_PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --require-hashes --requirement $<
+	touch $@
+
+bench: $(BENCH_VENV)/tools target/wheels/built ## time against the rivals, rewrite the figures of benches/README.md
+	$(BENCH_VENV)/bin/python -m pip install --quiet --no-deps --no-index --force-reinstall --find-links target/wheels sse_fast
+	if command -v npm >/dev/null; then npm ci --silent --prefix benches/node; fi
+	$(BENCH_VENV)/bin/python -m pytest benches/test_streams.py
+	$(BENCH_VENV)/bin/python benches/run.py --write
+
+gate: ## compare instruction counts with benches/instructions.json (needs valgrind)
+	benches/gate
+
 fuzz: ## fuzz each target for FUZZ_SECONDS (60)
 	fuzz/run $(or $(FUZZ_SECONDS),60)
 
@@ -52,3 +68,5 @@ wheel: $(VENV)/tools ## build the wheel into dist/
 lock: $(VENV)/tools ## pin the tools anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --custom-compile-command 'make lock' --group dev --extra cli --output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command 'make lock' --output-file benches/requirements.lock benches/requirements.in

@@ -55,7 +55,9 @@ impl Turn<'_, '_> {
     /// What there is to learn from an event that is about to leave, if it is plain and lies in one piece.
     pub(super) fn lesson(&mut self) -> Option<Lesson> {
         let Turn { stream, work: Work { plan, block, .. }, shapes, raw, .. } = self;
+        let has_bom = block.first_line != block.start;
         let plain = plan.container
+            && !has_bom
             && plan.is_simple()
             && !plan.streaming
             && !block.joined

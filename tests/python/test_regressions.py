@@ -61,6 +61,11 @@ CASES = {
         {"empty_blocks": "drop"},
         b"data: {}\r\n\rdata: {}\r\n\r\n",
     ),
+    "a BOM before the first block, and one that is no BOM": (
+        [Remove("$.a")],
+        {},
+        b'\xef\xbb\xbfdata: {"a":1}\n\n\xef\xbb\xbfdata: {"a":1}\n\n',
+    ),
     "comments between a CR and an LF": (
         [],
         {"comments": "drop"},
