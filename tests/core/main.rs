@@ -1,1 +1,9 @@
-//! The crate from outside.
+//! The crate from outside: vectors, guarantees and properties, against an oracle that knows nothing of its insides.
+
+mod agree;
+mod drive;
+mod guarantees;
+mod oracle;
+mod properties;
+mod strategies;
+mod vectors;

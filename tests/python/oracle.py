@@ -73,6 +73,11 @@ class Block:
         return b"\n".join(line.value for line in self.data)
 
     @property
+    def is_only_comments(self) -> bool:
+        *lines, blank = self.lines
+        return bool(lines) and not blank.content and all(line.is_comment for line in lines)
+
+    @property
     def is_done(self) -> bool:
         return bool(self.data) and self.payload.strip(SPACE) == b"[DONE]"
 
@@ -259,11 +264,20 @@ def spliced(block: Block, edits: list[Edit], comments: str) -> tuple[bytes, bool
             deleted.update(range(line.start + kept, end + (len(line.ending) if comments == "drop" else 0)))
             if comments != "drop":
                 inserted[line.start + kept] += comments.encode()
+    if comments == "drop":
+        guard_blank_line(block, inserted)
     raw = block.raw
-    out = b"".join(
-        inserted.get(at, b"") + (b"" if at in deleted else raw[at : at + 1]) for at in range(len(raw) + 1)
-    )
+    out = b"".join(inserted.get(at, b"") + (b"" if at in deleted else raw[at : at + 1]) for at in range(len(raw) + 1))
     return out, exact
+
+
+def guard_blank_line(block: Block, inserted: dict[int, bytes]) -> None:
+    """One more LF where dropped comments would let a CR and a blank line's LF become one line ending."""
+    blank = block.lines[-1]
+    kept = [line for line in block.lines[:-1] if not line.is_comment]
+    glued = not blank.content and blank.ending == b"\n" and kept and kept[-1].ending == b"\r"
+    if glued and kept[-1] is not block.lines[-2]:
+        inserted[blank.start] += b"\n"
 
 
 # The stream --------------------------------------------------------------------------------------------
@@ -339,7 +353,7 @@ class Oracle:
             return b""
         if self.empty_blocks == "drop" and not text:
             return b""
-        if self.comments == "drop" and len(block.lines) > 1 and all(x.is_comment for x in block.lines[:-1]):
+        if self.comments == "drop" and block.is_only_comments:
             return b""
         out, exact = spliced(block, self.edits(root, text) if root is not None else [], self.comments)
         self.result.exact = self.result.exact and exact
@@ -361,7 +375,7 @@ class Oracle:
         """The last block, without its blank line: ended where a client may dispatch it."""
         data = block.data
         if not data:
-            return block.raw
+            return spliced(block, [], self.comments)[0]
         try:
             root = parse(block.payload).value
             may_go_on = root.kind == "number" and root.end == len(block.payload)
@@ -372,12 +386,13 @@ class Oracle:
             complete = block.is_done or bool(data[-1].ending)
         if not complete:
             self.result.stats["truncated"] = True
-            return block.raw
+            return spliced(block, [], self.comments)[0]
         out = self.block(block)
         if not out:
             return b""
         ending = endings[-1] if endings else b"\n"
-        if not block.lines[-1].ending:
+        kept = [line for line in block.lines if self.comments != "drop" or not line.is_comment]
+        if not kept[-1].ending or (ending == b"\n" and out.endswith(b"\r")):
             return out + ending * 2
         if ending == b"\r" and endings[-2:-1] == [b"\r\n"]:
             return out + b"\n\r\n"

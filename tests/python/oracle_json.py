@@ -238,9 +238,7 @@ def canonical(value: Value, text: bytes) -> object:
     if value.kind == "array":
         return ("array", tuple(canonical(item.value, text) for item in value.items))
     if value.kind == "number":
-        sign, whole, fraction, exponent = re.fullmatch(
-            rb"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE](.+))?", raw
-        ).groups()
+        sign, whole, fraction, exponent = re.fullmatch(rb"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE](.+))?", raw).groups()
         digits = (whole + (fraction or b"")).lstrip(b"0")
         shown = digits.rstrip(b"0")
         power = int(exponent or 0) - len(fraction or b"") + len(digits) - len(shown)

@@ -29,9 +29,7 @@ class Literal(str):
 def parse(text: bytes | str) -> object:
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
-    return json.loads(
-        text, object_pairs_hook=Object, parse_int=Number, parse_float=Number, parse_constant=Literal
-    )
+    return json.loads(text, object_pairs_hook=Object, parse_int=Number, parse_float=Number, parse_constant=Literal)
 
 
 def constant(value: object) -> object:

@@ -117,9 +117,7 @@ def test_bodies_that_are_no_event_stream_pass():
     assert bodies
     for file in bodies:
         body = file.read_bytes()
-        assert support.run(support.rules(FORMS[:-1]), support.random_cuts(body, 4)).startswith(body), (
-            file.name
-        )
+        assert support.run(support.rules(FORMS[:-1]), support.random_cuts(body, 4)).startswith(body), file.name
 
 
 # Parser cases of the standard and of peers ------------------------------------------------------------
@@ -162,9 +160,7 @@ def test_peers(case):
     wanted = [event[:2] for event in dispatched(stream)]
     stated = case["expected"] if case["agrees_with_whatwg"] else case.get("whatwg_expected")
     if stated is not None:
-        assert [
-            (event.get("event") or event.get("type") or "message", event["data"]) for event in stated
-        ] == wanted
+        assert [(event.get("event") or event.get("type") or "message", event["data"]) for event in stated] == wanted
     for pieces in (chunks, [stream], support.bytewise(stream) if len(stream) < 20_000 else [stream]):
         assert [event[:2] for event in events(pieces)] == wanted
         assert support.run([], pieces).startswith(stream)

@@ -17,10 +17,12 @@ from sse_fast import (
     Default,
     DropEvent,
     Equals,
+    Exists,
     InvalidEventError,
     Map,
     Remove,
     Rename,
+    Renumber,
     Replace,
     Rewriter,
     Rules,
@@ -175,9 +177,7 @@ def measured(body: str) -> int:
     if not os.path.exists("/proc/self/statm"):
         pytest.skip("resident memory is read from /proc")
     code = textwrap.dedent(MEMORY) + textwrap.dedent(body)
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
 
@@ -234,8 +234,11 @@ def seconds(size: int, chunk: int, repeats: int = 3) -> float:
 
 @pytest.mark.parametrize(("size", "chunk"), [(2 << 20, 1460), (64 << 10, 1)], ids=["1460 bytes", "one byte"])
 def test_g7_linear_time(size, chunk):
-    """Four times the bytes take about four times as long; quadratic code takes sixteen."""
-    assert seconds(4 * size, chunk) < 10 * seconds(size, chunk)
+    """Four times the bytes take about four times as long; below 10 ms only noise is measured.
+
+    A buffer that is copied for each chunk moves 24 GB here (1,460 bytes) or 34 GB (one byte).
+    """
+    assert seconds(4 * size, chunk) < 10 * max(seconds(size, chunk), 0.01)
 
 
 LEAKS = {
@@ -313,6 +316,22 @@ def test_g9_nothing_lost_of_any_single_byte_in_any_place():
             stream = event[:place] + bytes([value]) + event[place + 1 :]
             out = support.run([Remove("$.zz")], stream)
             assert out.startswith(stream)
+
+
+def test_g9_an_oversize_event_is_dropped_in_the_middle_of_an_edit():
+    stream = b'data: {"a":1,"b":{\nt\ndata: "c":2}}\n\n'
+    for rule in (Replace("$.b", 1), Remove("$.b")):
+        for max_held in range(12, 40):
+            for chunks in ([stream], support.bytewise(stream)):
+                assert support.run([rule, DropEvent(Exists("$.*"))], chunks, max_held=max_held) == b""
+
+
+def test_g9_a_value_is_observed_inside_a_replaced_one_of_an_oversize_event():
+    stream = b'data:{"c":{"":""\ndata:,"a":[null,\ndata:5\ndata:]}}\n\n'
+    rules = Rules([Capture("a", "$.c.a"), Renumber("$.c"), Remove("$[*].a", when="long value")])
+    for max_held in range(1, len(stream)):
+        outs = {support.run(rules, chunks, max_held=max_held) for chunks in ([stream], support.bytewise(stream))}
+        assert [out.replace(b"\ndata:", b"") for out in outs] == [b'data:{"c":0}\n\n'], max_held
 
 
 def depth(levels: int, what: str = "array") -> bytes:

@@ -9,7 +9,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from oracle import BOM, blocks_of, dispatched, expected, loose
 from oracle_json import Invalid, parse
-from sse_fast import Parser, Rewriter, RuleError, Rules
+from sse_fast import InvalidEventError, Parser, Rewriter, RuleError, Rules
 
 any_payload = st.one_of(some.payloads(broken=True), some.payloads(), some.payloads(), some.invalid_payloads())
 all_rules = some.rule_lists(some.drops, some.captures, some.renumbers)
@@ -103,6 +103,32 @@ def test_small_max_held_other_lines_stay(stream, forms, max_held):
     assert out.startswith(BOM) == stream.startswith(BOM)
 
 
+@given(some.streams(any_payload, max_blocks=3), all_rules, st.integers(1, 100), st.data())
+def test_small_max_held_knows_its_boundary(stream, forms, max_held, data):
+    rewriter, fed, out = Rewriter(compiled(forms), max_held=max_held), b"", b""
+    for chunk in support.cut(stream, data.draw(some.cut_places(stream))):
+        out += rewriter.feed(chunk)
+        fed += chunk
+        if blocks_of(out)[2].lines:
+            assert not rewriter.at_boundary
+        if not blocks_of(fed)[2].lines and fed != BOM:
+            assert rewriter.at_boundary
+
+
+@given(some.streams(any_payload, max_blocks=3), some.rule_lists(some.drops), st.data())
+def test_an_invalid_event_is_the_same_error_under_every_cut(stream, forms, data):
+    rules, outcomes = compiled(forms), []
+    for chunks in ([stream], support.bytewise(stream), support.cut(stream, data.draw(some.cut_places(stream)))):
+        rewriter, out = Rewriter(rules, on_invalid="raise"), []
+        try:
+            out.extend(map(rewriter.feed, chunks))
+            out.append(rewriter.finish())
+            outcomes.append((b"".join(out), None))
+        except InvalidEventError as error:
+            outcomes.append((b"".join(out) + error.output, error.offset))
+    assert len(set(outcomes)) == 1
+
+
 policies = st.fixed_dictionaries(
     {
         "comments": st.sampled_from(["keep", "drop", "beat", ""]),
@@ -112,7 +138,7 @@ policies = st.fixed_dictionaries(
 )
 
 
-@given(some.streams(any_payload, ended=True), some.rule_lists(some.drops), policies, st.data())
+@given(some.streams(any_payload), some.rule_lists(some.drops), policies, st.data())
 def test_policies(stream, forms, options, data):
     out = check_cuts(stream, compiled(forms), data.draw(some.cut_places(stream)), **options)
     assert_equal_streams(out, expected(stream, forms, **options))

@@ -53,9 +53,7 @@ def test_options_that_make_no_sense(options):
         Rewriter([], **options)
 
 
-@pytest.mark.parametrize(
-    "options", [{"max_held": "1"}, {"comments": 5}, {"on_invalid": None}, {"other": 1}], ids=str
-)
+@pytest.mark.parametrize("options", [{"max_held": "1"}, {"comments": 5}, {"on_invalid": None}, {"other": 1}], ids=str)
 def test_options_of_other_types(options):
     with pytest.raises((TypeError, ValueError)):
         Rewriter([], **options)
@@ -179,9 +177,7 @@ def test_done_and_scalars_are_no_error():
 
 def test_stats():
     rewriter = Rewriter([*MODEL, DropEvent(Equals("$.model", "drop"))])
-    stream = (
-        b": c\n\n" + EVENT + b'data: {"model":"drop"}\n\ndata: hi\n\ndata: {}\n\nid: 1\n\ndata: [DONE]\n\n'
-    )
+    stream = b": c\n\n" + EVENT + b'data: {"model":"drop"}\n\ndata: hi\n\ndata: {}\n\nid: 1\n\ndata: [DONE]\n\n'
     out = support.through(rewriter, [stream])
     assert support.stats_of(rewriter) == {
         "events": 5,
@@ -299,6 +295,11 @@ def test_transform_that_changes_nothing_keeps_the_bytes(text):
 def test_transform_to_another_type_of_the_same_value():
     assert transformed(b'{"a":1}', float) == b'{"a":1.0}'
     assert transformed(b'{"a":1}', bool) == b'{"a":true}'
+
+
+def test_transform_that_changes_nothing_leaves_the_place_to_other_rules():
+    rules = [Transform("$.*", lambda value: value), Remove("$.a"), Replace("$.b.c", 0)]
+    assert support.run(rules, b'data: {"a":1,"b":{"c":1},"a":2}\n\n') == b'data: {"b":{"c":0}}\n\n'
 
 
 def test_transform_of_the_whole_payload():

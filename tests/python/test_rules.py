@@ -370,9 +370,7 @@ def test_json_form_of_each_rule():
 
 def test_json_form_of_the_contract():
     assert Rules.from_json('[{"op": "remove", "path": "$.usage.cost"}]') == Rules([Remove("$.usage.cost")])
-    assert Rules.from_json([{"op": "remove", "path": "$.a", "when": None}]) == Rules(
-        [Remove("$.a", when=None)]
-    )
+    assert Rules.from_json([{"op": "remove", "path": "$.a", "when": None}]) == Rules([Remove("$.a", when=None)])
     both = (
         [{"op": "map", "path": "$.a", "map": {"x": "y"}}],
         [{"op": "map", "path": "$.a", "map": [["x", "y"]]}],
@@ -410,9 +408,7 @@ def test_rewrite_json():
     assert Rules([]).rewrite_json(body) == body
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b'{"model":1,}', b"not json", b"\xff", b"[DONE]", b'"model"', b" 5 "]
-)
+@pytest.mark.parametrize("body", [b"", b"{", b'{"model":1,}', b"not json", b"\xff", b"[DONE]", b'"model"', b" 5 "])
 def test_rewrite_json_passes_what_is_no_object_or_array(body):
     assert Rules([Replace("$.model", "m"), Set("$.a", 1)]).rewrite_json(body) == body
 

@@ -26,7 +26,7 @@ def load() -> list:
 def bytes_of(case: dict, name: str) -> bytes:
     if f"{name}_b64" in case:
         return base64.b64decode(case[f"{name}_b64"])
-    return case[name].encode()
+    return case[name].encode() if name in case else bytes_of(case, "input")
 
 
 @pytest.mark.parametrize("case", load())

@@ -1,0 +1,383 @@
+//! What the rewriter should give, worked out the slow and obvious way: the whole stream at once, one pass for each
+//! question, nothing shared with the crate but the types of its interface.
+//!
+//! It holds for events within `max_held`, and for functions of `Transform` that never fail.
+
+pub(crate) mod edits;
+pub(crate) mod json;
+pub(crate) mod lines;
+pub(crate) mod path;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use sse_fast::{Comments, Condition, EmptyBlocks, Keep, MAX_CAPTURED, OnInvalid, Options, Rule, Stats};
+
+use edits::{Counter, Payload};
+use lines::Line;
+
+/// What a stream should become.
+#[derive(Debug, Default)]
+pub(crate) struct Expected {
+    /// Each part that leaves at once: where in the input it is complete, and the bytes.
+    pub(crate) parts: Vec<(usize, Vec<u8>)>,
+    /// What `finish` gives.
+    pub(crate) rest: Vec<u8>,
+    /// Where the output is at a boundary after `finish`.
+    pub(crate) at_boundary: bool,
+    pub(crate) stats: Stats,
+    pub(crate) captured: BTreeMap<String, Vec<Vec<u8>>>,
+    pub(crate) last_event_id: String,
+    /// Under `OnInvalid::Raise`: the offset, and how much of the input it takes to know.
+    pub(crate) error: Option<(u64, usize)>,
+}
+
+impl Expected {
+    /// All output.
+    pub(crate) fn output(&self) -> Vec<u8> {
+        let mut output: Vec<u8> = self.parts.iter().flat_map(|(_, bytes)| bytes).copied().collect();
+        output.extend(&self.rest);
+        output
+    }
+}
+
+/// What the payload of a block is.
+enum Content {
+    None,
+    Done,
+    /// An object or an array.
+    Tree(json::Tree),
+    /// A scalar, and whether more digits could follow it.
+    Scalar(bool),
+    /// No JSON: up to which byte of the payload it could have been.
+    Other(usize),
+}
+
+/// Rewrites a whole stream.
+pub(crate) fn rewrite(rules: &[Rule], options: &Options, stream: &[u8]) -> Expected {
+    let lines = lines::lines(stream);
+    let counters = rules.iter().map(Counter::of).collect();
+    let mut oracle = Oracle { rules, options, stream, counters, expected: Expected::default() };
+    for rule in rules {
+        if let Rule::Capture { name, .. } = rule {
+            oracle.expected.captured.insert(name.clone(), Vec::new());
+        }
+    }
+    oracle.expected.stats.bytes_in = stream.len() as u64;
+    oracle.expected.at_boundary = true;
+    // A BOM belongs to no block: it leaves with the first.
+    let mut pending = stream[..lines::bom(stream)].to_vec();
+    for block in lines::blocks(&lines) {
+        let last = block.last().expect("no empty block");
+        if last.is_blank() {
+            let Ok(output) = oracle.block(block) else { return oracle.expected };
+            let dropped = output.is_empty();
+            pending.extend(output);
+            // A block is whole with the CR; the LF that follows comes behind.
+            let late = if last.ending(stream) == b"\r\n" { 1 } else { 0 };
+            let behind = if dropped { Vec::new() } else { pending.split_off(pending.len() - late) };
+            oracle.expected.parts.push((last.end - late, std::mem::take(&mut pending)));
+            oracle.expected.parts.push((last.end, behind));
+        } else {
+            let Ok(output) = oracle.last_block(block, &lines) else { return oracle.expected };
+            pending.extend(output);
+        }
+    }
+    let mut expected = oracle.expected;
+    expected.rest = pending;
+    expected.stats.bytes_out = expected.output().len() as u64;
+    expected
+}
+
+/// Rewrites a body that is one JSON text; no rule drops it.
+pub(crate) fn rewrite_body(rules: &[Rule], text: &[u8]) -> Vec<u8> {
+    let mut output = Vec::new();
+    let mut from = 0;
+    if let Some(tree) = json::parse(text).ok().filter(|tree| tree[0].kind.is_container()) {
+        let mut counters: Vec<_> = rules.iter().map(Counter::of).collect();
+        let payload = Payload::new(text, tree, rules);
+        payload.start_counters(&mut counters);
+        for edit in payload.edits(&mut counters) {
+            output.extend(&text[from..edit.at.start]);
+            output.extend(edit.text);
+            from = edit.at.end;
+        }
+    }
+    output.extend(&text[from..]);
+    output
+}
+
+struct Oracle<'a> {
+    rules: &'a [Rule],
+    options: &'a Options,
+    stream: &'a [u8],
+    counters: Vec<Counter>,
+    expected: Expected,
+}
+
+/// The stream ends with an error.
+struct Failed;
+
+impl Oracle<'_> {
+    /// What a whole block becomes; nothing where it is dropped.
+    fn block(&mut self, block: &[Line]) -> Result<Vec<u8>, Failed> {
+        let stream = self.stream;
+        let fields: Vec<(&[u8], &Line)> = block.iter().filter_map(|line| Some((line.field(stream)?, line))).collect();
+        let joined = Joined::new(stream, block);
+        let has_data = fields.iter().any(|(name, _)| *name == b"data");
+        let comments = block.iter().filter(|line| line.is_comment()).count();
+        let stats = &mut self.expected.stats;
+        stats.events += u64::from(has_data);
+        stats.comments += comments as u64;
+        if let Some((_, line)) =
+            fields.iter().rfind(|(name, line)| *name == b"id" && !stream[line.value.clone()].contains(&0))
+        {
+            self.expected.last_event_id = String::from_utf8_lossy(&stream[line.value.clone()]).into_owned();
+        }
+        let event_type =
+            fields.iter().rfind(|(name, _)| *name == b"event").map(|(_, line)| &stream[line.value.clone()]);
+        let event_type = match event_type {
+            Some(b"") | None if has_data => b"message",
+            Some(b"") | None => &b""[..],
+            Some(name) => name,
+        };
+
+        let content = joined.content(has_data);
+        let mut dropped = self.options.empty_blocks == EmptyBlocks::Drop && joined.text.is_empty();
+        let mut payload_edits = Vec::new();
+        let mut payload = None;
+        match content {
+            Content::None | Content::Scalar(_) => {}
+            Content::Done => stats.done = true,
+            Content::Tree(tree) => payload = Some(Payload::new(&joined.text, tree, self.rules)),
+            Content::Other(at) => {
+                stats.invalid += 1;
+                match self.options.on_invalid {
+                    OnInvalid::Pass => {}
+                    OnInvalid::Drop => dropped = true,
+                    OnInvalid::Raise => {
+                        let seen = block.last().expect("no empty block").end;
+                        self.expected.error = Some((joined.offset(at) as u64, seen));
+                        return Err(Failed);
+                    }
+                }
+            }
+        }
+        for rule in self.rules {
+            if let Rule::DropEvent { conditions } = rule {
+                dropped |= conditions.iter().all(|condition| match condition {
+                    Condition::EventIs(name) => name.as_bytes() == event_type,
+                    on_path => payload.as_ref().is_some_and(|payload| payload.holds(on_path)),
+                });
+            }
+        }
+        if let Some(payload) = payload {
+            self.capture(&payload);
+            payload.start_counters(&mut self.counters);
+            if !dropped {
+                payload_edits = payload.edits(&mut self.counters);
+            }
+        }
+        let stats = &mut self.expected.stats;
+        stats.dropped += u64::from(dropped);
+        let only_comments = comments > 0 && fields.is_empty();
+        if dropped || (only_comments && self.options.comments == Comments::Drop) {
+            return Ok(Vec::new());
+        }
+        stats.rewritten += u64::from(!payload_edits.is_empty());
+        let mut edits = self.comment_edits(block);
+        for edit in payload_edits {
+            edits.extend(joined.place(edit));
+        }
+        Ok(splice(stream, block, edits))
+    }
+
+    /// What `finish` makes of the block that has no blank line.
+    fn last_block(&mut self, block: &[Line], lines: &[Line]) -> Result<Vec<u8>, Failed> {
+        let stream = self.stream;
+        let joined = Joined::new(stream, block);
+        let data_line = block.iter().rfind(|line| line.field(stream) == Some(b"data"));
+        let is_line_ended = data_line.is_some_and(Line::is_ended);
+        // A last line that is no more than this may be a further line of the payload.
+        let is_open = block.last().is_some_and(|line| !line.is_ended() && stream[line.start..] == *b"data");
+        let content = joined.content(data_line.is_some());
+        let whole = match content {
+            Content::None => false,
+            Content::Done | Content::Tree(_) => true,
+            Content::Scalar(may_go_on) => is_line_ended || !may_go_on,
+            Content::Other(at) if at == joined.text.len() && !joined.is_space() => false,
+            Content::Other(_) => is_line_ended && !is_open,
+        };
+        if !whole {
+            self.expected.stats.comments += block.iter().filter(|line| line.is_comment()).count() as u64;
+            self.expected.stats.truncated = data_line.is_some();
+            let output = splice(stream, block, self.comment_edits(block));
+            self.expected.at_boundary = output.is_empty();
+            return Ok(output);
+        }
+        let mut output = self.block(block)?;
+        if !output.is_empty() {
+            // A comment that goes leaves no line to end.
+            let is_dropped = |line: &&Line| line.is_comment() && self.options.comments == Comments::Drop;
+            let open = lines.last().filter(|line| !line.is_ended() && !is_dropped(line));
+            let closing = closing(stream, lines, open.is_some());
+            if self.options.comments == Comments::Drop && self.is_cr_bared(block) && closing.starts_with(b"\n") {
+                output.push(b'\n');
+            }
+            output.extend(closing);
+        }
+        Ok(output)
+    }
+
+    /// Whether nothing but comments follows, before the blank line, a line that ends in a lone CR.
+    fn is_cr_bared(&self, block: &[Line]) -> bool {
+        let lines = block.iter().filter(|line| !line.is_blank());
+        let comments = lines.clone().rev().take_while(|line| line.is_comment()).count();
+        let other = lines.rev().nth(comments);
+        comments > 0 && other.is_some_and(|line| line.ending(self.stream) == b"\r")
+    }
+
+    fn capture(&mut self, payload: &Payload<'_>) {
+        for (i, rule) in self.rules.iter().enumerate() {
+            let Rule::Capture { name, keep, .. } = rule else { continue };
+            let texts = self.expected.captured.get_mut(name).expect("every capture has its list");
+            texts.extend(payload.captures(i));
+            match keep {
+                Keep::Last => texts.drain(..texts.len().saturating_sub(1)).for_each(drop),
+                Keep::First => texts.truncate(1),
+                Keep::All => texts.truncate(MAX_CAPTURED),
+            }
+        }
+    }
+
+    fn comment_edits(&self, block: &[Line]) -> Vec<(Range<usize>, Vec<u8>)> {
+        let comments = block.iter().filter(|line| line.is_comment());
+        match &self.options.comments {
+            Comments::Keep => Vec::new(),
+            Comments::Drop => {
+                let mut edits: Vec<_> = comments.map(|line| (line.start..line.end, Vec::new())).collect();
+                // A CR and an LF that only a comment kept apart must not become one line ending.
+                let is_blank_lf = |line: &&Line| line.is_blank() && line.ending(self.stream) == b"\n";
+                if let Some(blank) = block.last().filter(is_blank_lf).filter(|_| self.is_cr_bared(block)) {
+                    edits.push((blank.start..blank.start, b"\n".to_vec()));
+                }
+                edits
+            }
+            Comments::Replace(text) => comments.map(|line| (line.value.clone(), text.clone().into())).collect(),
+        }
+    }
+}
+
+/// The ending that `finish` adds: a line ending for the last line if it has none, and a blank line.
+fn closing(stream: &[u8], lines: &[Line], is_open: bool) -> Vec<u8> {
+    let mut endings = lines.iter().rev().map(|line| line.ending(stream)).filter(|ending| !ending.is_empty());
+    let last = endings.next().unwrap_or(b"\n");
+    let before = endings.next();
+    let is_last_line_ended = lines.last().is_some_and(Line::is_ended);
+    match (last, before) {
+        _ if is_open => last.repeat(2),
+        // The CR may be half of a CRLF.
+        (b"\r", Some(b"\r\n")) if is_last_line_ended => b"\n\r\n".to_vec(),
+        _ => last.to_vec(),
+    }
+}
+
+/// Replaces parts of a block.
+fn splice(stream: &[u8], block: &[Line], mut edits: Vec<(Range<usize>, Vec<u8>)>) -> Vec<u8> {
+    edits.sort_by_key(|(at, _)| (at.start, at.end));
+    let mut output = Vec::new();
+    let mut from = block[0].start;
+    for (at, text) in edits {
+        assert!(at.start >= from, "edits overlap");
+        output.extend(&stream[from..at.start]);
+        output.extend(text);
+        from = at.end;
+    }
+    output.extend(&stream[from..block[block.len() - 1].end]);
+    output
+}
+
+/// White space to Rust, but not to JSON.
+const FORM_FEED: u8 = 0x0C;
+
+/// The payload of a block, and where each of its bytes comes from.
+struct Joined {
+    text: Vec<u8>,
+    places: Vec<Place>,
+    /// Where the last data line ends.
+    end: usize,
+}
+
+enum Place {
+    Byte(usize),
+    /// The LF between two data lines: from the ending of the one to the value of the next.
+    Join {
+        gap: Range<usize>,
+        is_direct: bool,
+    },
+}
+
+impl Joined {
+    fn new(stream: &[u8], block: &[Line]) -> Self {
+        let mut joined = Joined { text: Vec::new(), places: Vec::new(), end: 0 };
+        let mut last: Option<usize> = None;
+        for (i, line) in block.iter().enumerate() {
+            if line.field(stream) != Some(b"data") {
+                continue;
+            }
+            if let Some(last) = last {
+                joined.text.push(b'\n');
+                let gap = block[last].content_end..line.value.start;
+                joined.places.push(Place::Join { gap, is_direct: last + 1 == i });
+            }
+            last = Some(i);
+            joined.text.extend(&stream[line.value.clone()]);
+            joined.places.extend(line.value.clone().map(Place::Byte));
+            joined.end = line.content_end;
+        }
+        joined
+    }
+
+    fn content(&self, has_data: bool) -> Content {
+        match json::parse(&self.text) {
+            _ if !has_data => Content::None,
+            _ if self.text.trim_ascii() == b"[DONE]" && !self.text.contains(&FORM_FEED) => Content::Done,
+            Ok(tree) if tree[0].kind.is_container() => Content::Tree(tree),
+            Ok(tree) => {
+                let may_go_on = tree[0].kind == json::Kind::Number && tree[0].span.end == self.text.len();
+                Content::Scalar(may_go_on)
+            }
+            Err(at) => Content::Other(at),
+        }
+    }
+
+    fn is_space(&self) -> bool {
+        self.text.iter().all(|byte| b" \t\n\r".contains(byte))
+    }
+
+    /// Where in the stream a byte of the payload stands; a join, where the payload goes on.
+    fn offset(&self, at: usize) -> usize {
+        match self.places.get(at) {
+            Some(Place::Byte(offset)) => *offset,
+            Some(Place::Join { gap, .. }) => gap.end,
+            None => self.end,
+        }
+    }
+
+    /// An edit of the payload as edits of the stream: bytes go, and so does a join, unless another line stands in it.
+    fn place(&self, edit: edits::Edit) -> Vec<(Range<usize>, Vec<u8>)> {
+        let start = match edit.at.is_empty() {
+            true => self.offset(edit.at.start - 1) + 1,
+            false => self.offset(edit.at.start),
+        };
+        let mut edits = vec![(start..start, edit.text)];
+        for place in &self.places[edit.at] {
+            match place {
+                Place::Byte(offset) => edits.push((*offset..*offset + 1, Vec::new())),
+                Place::Join { gap, is_direct: true } => edits.push((gap.clone(), Vec::new())),
+                Place::Join { is_direct: false, .. } => {}
+            }
+        }
+        edits
+    }
+}
