@@ -1,8 +1,10 @@
 //! Edits into output: functions are called, texts are written, what no edit covers passes.
 
 use crate::error::Error;
+use crate::rules::compile::{Compiled, RuleId};
 use crate::rules::rule::Rule;
 
+use super::counter::Counter;
 use super::edit::{OPEN, What};
 use super::planner::Planner;
 use super::splice::Out;
@@ -50,7 +52,7 @@ impl Planner<'_> {
             if edit.what != What::Nothing {
                 out.copy(mark.emitted, edit.start);
                 mark.rewritten |= !edit.is_of_line();
-                self.write(edit.what, out);
+                write_edit(edit.what, self.rules, self.counters, self.comment, &self.plan.made, out);
                 mark.emitted = edit.end.min(upto);
                 if edit.end > upto {
                     let rest = &mut self.plan.edits[done];
@@ -68,38 +70,47 @@ impl Planner<'_> {
         self.plan.forget(done, mark.emitted);
     }
 
-    pub(crate) fn write(&mut self, what: What, out: &mut Out<'_, '_>) {
-        match what {
-            What::Text(rule, choice) => out.write(self.rules.rule(rule).text(choice)),
-            What::Null => out.write(b"null"),
-            What::Number(rule) => self.write_number(rule, out),
-            What::Made(i) => out.write(&self.plan.made[i as usize]),
-            What::Rename(rule) => out.write(&self.rules.members[rule as usize]),
-            What::Insert(rule, comma) => {
-                if comma {
-                    out.write(b",");
-                }
-                out.write(&self.rules.members[rule as usize]);
-                self.write_number(rule, out);
-            }
-            What::Comment => out.write(self.comment),
-            What::Break => out.write(b"\n"),
-            _ => {}
-        }
-    }
-
-    /// The event's number, if the rule numbers events.
-    fn write_number(&mut self, rule: u32, out: &mut Out<'_, '_>) {
-        if let Some(counter) = self.counters.iter_mut().find(|counter| counter.rule == rule) {
-            out.write(counter.number().to_string().as_bytes());
-        }
-    }
-
     /// Forgets what would be spliced up to `upto`.
     pub(crate) fn discard(&mut self, mark: &mut Mark, upto: u64) {
         let gone = self.plan.edits.iter().take_while(|edit| !edit.is_pending() && edit.end <= upto && edit.end != OPEN);
         let gone = gone.count();
         mark.emitted = mark.emitted.max(upto);
         self.plan.forget(gone, mark.emitted);
+    }
+}
+
+/// Writes what comes in the place of an edit's span.
+#[inline]
+pub(crate) fn write_edit(
+    what: What,
+    rules: &Compiled,
+    counters: &mut [Counter],
+    comment: &[u8],
+    made: &[Box<[u8]>],
+    out: &mut Out<'_, '_>,
+) {
+    match what {
+        What::Text(rule, choice) => out.write(rules.rule(rule).text(choice)),
+        What::Null => out.write(b"null"),
+        What::Number(rule) => write_number(rule, counters, out),
+        What::Made(i) => out.write(&made[i as usize]),
+        What::Rename(rule) => out.write(&rules.members[rule as usize]),
+        What::Insert(rule, comma) => {
+            if comma {
+                out.write(b",");
+            }
+            out.write(&rules.members[rule as usize]);
+            write_number(rule, counters, out);
+        }
+        What::Comment => out.write(comment),
+        What::Break => out.write(b"\n"),
+        _ => {}
+    }
+}
+
+/// The event's number, if the rule numbers events.
+fn write_number(rule: RuleId, counters: &mut [Counter], out: &mut Out<'_, '_>) {
+    if let Some(counter) = counters.iter_mut().find(|counter| counter.rule == rule) {
+        out.write(counter.number().to_string().as_bytes());
     }
 }

@@ -6,8 +6,9 @@ use crate::rules::rule::Keep;
 
 use super::hold::Hold;
 use super::options::{Options, Stats};
+use super::replay::replay;
 use super::splice::{Out, Raw};
-use super::stream::{Stream, Work, give_shapes_back, take_shapes};
+use super::stream::{Stream, Work};
 use super::turn::Turn;
 
 /// Where the output of a call is.
@@ -85,7 +86,14 @@ impl Rewriter {
         self.check_open()?;
         self.stream.stats.bytes_in += chunk.len() as u64;
         let hold = std::mem::take(&mut self.hold);
-        let (result, unchanged) = self.turn(hold.bytes(), chunk, out, |turn| turn.read());
+        let raw = Raw { held: hold.bytes(), chunk, chunk_at: self.stream.pos, lines: true };
+        let mut out = Out::new(raw, out);
+        if self.work.is_none() {
+            replay(&mut self.stream, raw, &mut out);
+        }
+        let whole = self.stream.pos == raw.chunk_at + chunk.len() as u64 && self.work.is_none();
+        let (result, unchanged) =
+            if whole { (Ok(()), self.end_turn(out, true)) } else { self.turn(raw, out, |turn| turn.read()) };
         self.hold = hold;
         result.map_err(|error| self.fail(error))?;
         let rest = (self.stream.pos - self.stream.emitted) as usize;
@@ -100,7 +108,8 @@ impl Rewriter {
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         self.check_open()?;
         let hold = std::mem::take(&mut self.hold);
-        let (result, _) = self.turn(hold.bytes(), b"", out, |turn| turn.end_stream());
+        let raw = Raw { held: hold.bytes(), chunk: b"", chunk_at: self.stream.pos, lines: true };
+        let (result, _) = self.turn(raw, Out::new(raw, out), |turn| turn.end_stream());
         result.map_err(|error| self.fail(error))?;
         self.work = None;
         self.phase = Phase::Finished;
@@ -108,29 +117,31 @@ impl Rewriter {
     }
 
     /// One call's work. Says whether the output is the chunk itself.
-    fn turn<'t>(
-        &'t mut self,
-        held: &'t [u8],
-        chunk: &'t [u8],
-        out: &mut Vec<u8>,
-        act: impl FnOnce(&mut Turn<'_, '_>) -> Result<(), Error>,
+    fn turn(
+        &mut self,
+        raw: Raw<'_>,
+        out: Out<'_, '_>,
+        act: impl FnOnce(&mut Turn<'_, '_, '_>) -> Result<(), Error>,
     ) -> (Result<(), Error>, bool) {
         let stream = &mut self.stream;
-        let raw = Raw { held, chunk, chunk_at: stream.pos, lines: true };
         let mut work = self.work.take().unwrap_or_else(|| Work::take(stream));
-        let mut shapes = take_shapes();
-        let mut turn = Turn { stream, work: &mut work, shapes: &mut shapes, raw, out: Out::new(raw, out) };
+        let mut turn = Turn { stream, work: &mut work, raw, out };
         let result = act(&mut turn);
-        let (count, unchanged) = turn.out.finish(result.is_ok());
-        give_shapes_back(shapes);
-        stream.stats.bytes_out += count;
+        let out = turn.out;
         stream.stats.oversize += std::mem::take(&mut work.plan.oversize);
         if work.is_idle(stream) {
             work.give_back();
         } else {
             self.work = Some(work);
         }
+        let unchanged = self.end_turn(out, result.is_ok());
         (result, unchanged)
+    }
+
+    fn end_turn(&mut self, out: Out<'_, '_>, may_return: bool) -> bool {
+        let (count, unchanged) = out.finish(may_return);
+        self.stream.stats.bytes_out += count;
+        unchanged
     }
 
     fn check_open(&self) -> Result<(), Error> {

@@ -284,7 +284,16 @@ fn values(block: &[u8], (mut at, end): (usize, usize)) -> Vec<Hole> {
 /// Length of the inside of a string, up to its closing quote; `None` where it is not plainly right.
 #[inline]
 fn string_length(input: &[u8]) -> Option<usize> {
-    let mut at = 0;
+    let plain = plain_run(input);
+    if input.get(plain) == Some(&b'"') {
+        return Some(plain);
+    }
+    escaped_length(input, plain)
+}
+
+/// The same where the string is plain up to `at` only.
+#[cold]
+fn escaped_length(input: &[u8], mut at: usize) -> Option<usize> {
     loop {
         at += plain_run(&input[at..]);
         match (input.get(at)?, input.get(at + 1)) {
@@ -317,7 +326,6 @@ fn number_length(input: &[u8]) -> Option<usize> {
 }
 
 /// The shapes that a thread has learned under one set of rules.
-#[derive(Default)]
 pub(crate) struct Shapes {
     /// Not kept alive, but their address not given to others either.
     rules: Weak<Compiled>,
@@ -329,6 +337,10 @@ pub(crate) struct Shapes {
 }
 
 impl Shapes {
+    pub(crate) const fn new() -> Self {
+        Shapes { rules: Weak::new(), shapes: Vec::new(), moved: [0; MAX_HOLES + 1], misses: 0 }
+    }
+
     /// Forgets what was learned under other rules.
     pub(crate) fn prepare(&mut self, rules: &Arc<Compiled>) {
         if !std::ptr::eq(self.rules.as_ptr(), Arc::as_ptr(rules)) {

@@ -14,7 +14,6 @@ use super::counter::Counter;
 use super::options::{Options, Stats};
 use super::plan::Plan;
 use super::planner::Planner;
-use super::shape::Shapes;
 use super::splice::Raw;
 
 /// What a stream keeps between two events.
@@ -67,17 +66,6 @@ pub(crate) struct Work {
 
 thread_local! {
     static SPARE: Cell<Option<Box<Work>>> = const { Cell::new(None) };
-    static SHAPES: Cell<Option<Box<Shapes>>> = const { Cell::new(None) };
-}
-
-/// The shapes that this thread has learned, for one turn.
-pub(crate) fn take_shapes() -> Box<Shapes> {
-    SHAPES.try_with(Cell::take).ok().flatten().unwrap_or_default()
-}
-
-pub(crate) fn give_shapes_back(shapes: Box<Shapes>) {
-    // A thread that is ending keeps nothing.
-    let _ = SHAPES.try_with(|slot| slot.set(Some(shapes)));
 }
 
 impl Work {

@@ -15,7 +15,7 @@ use super::edit::{OPEN, What};
 use super::emit::Mark;
 use super::options::{Comments, EmptyBlocks, OnInvalid};
 use super::overdue::patience;
-use super::shape::Shapes;
+use super::replay::replay;
 use super::splice::{Out, Raw};
 use super::stream::{Stream, Work, parts};
 
@@ -28,22 +28,24 @@ enum Payload {
 }
 
 /// What one call works with.
-pub(crate) struct Turn<'t, 'o> {
+pub(crate) struct Turn<'t, 'r, 'o> {
     pub(crate) stream: &'t mut Stream,
     pub(crate) work: &'t mut Work,
-    pub(crate) shapes: &'t mut Shapes,
-    pub(crate) raw: Raw<'t>,
-    pub(crate) out: Out<'t, 'o>,
+    pub(crate) raw: Raw<'r>,
+    pub(crate) out: Out<'r, 'o>,
 }
 
-impl Turn<'_, '_> {
+impl Turn<'_, '_, '_> {
     /// Reads the chunk.
     pub(crate) fn read(&mut self) -> Result<(), Error> {
         let end = self.raw.chunk_at + self.raw.chunk.len() as u64;
-        self.shapes.prepare(&self.stream.rules);
         while self.stream.pos < end {
-            if self.replay() {
-                continue;
+            if self.work.is_idle(self.stream) {
+                replay(self.stream, self.raw, &mut self.out);
+                self.work.block.start_at(self.stream.pos);
+                if self.stream.pos == end {
+                    break;
+                }
             }
             let stop = if self.work.plan.streaming {
                 // No deadline set within a step of this length falls within it.
@@ -288,7 +290,7 @@ impl Turn<'_, '_> {
             self.emit(end)?;
             self.stream.stats.rewritten += u64::from(self.work.block.rewritten);
             if let Some(lesson) = lesson {
-                self.shapes.learn(lesson);
+                self.learn(lesson);
             }
         }
         self.stream.dropped_last = drop;

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use allocation_counter::measure;
-use sse_fast::{Comments, EmptyBlocks, Fed, MAX_DEPTH, OnInvalid, Options, Rewriter, Rule, Rules};
+use sse_fast::{Comments, Condition, EmptyBlocks, Fed, MAX_DEPTH, OnInvalid, Options, Rewriter, Rule, Rules};
 
 use crate::drive::{
     Random, check_every_cut, every_byte, feed, json, path, pieces, remove, replace, rules, run, set, show,
@@ -201,6 +201,7 @@ fn many_rules() -> Rules {
         Rule::Map { path: path("$..m"), pairs: vec![(json("1"), json("2"))], otherwise: Some(json("0")) },
         set("$.z", "1"),
         Rule::Default { path: path("$.list[*].d"), value: json("1"), null_counts_as_missing: true },
+        Rule::DropEvent { conditions: vec![Condition::EventIs("none".into())] },
     ])
 }
 
@@ -231,6 +232,7 @@ const ENDLESS: &[(&str, &str, &str)] = &[
     ("an unknown field", "foo:", "0123456789"),
     ("a field name", "foo", "0123456789"),
     ("an event type", "event: ", "0123456789"),
+    ("an id", "id: ", "0123456789"),
     ("ids", "", "id: 0123456789\n"),
     ("text", "data: ", "no JSON "),
 ];
