@@ -315,6 +315,7 @@ impl Turn<'_, '_, '_> {
     /// The BOM is the stream's, it stays where the first block goes.
     fn pass_bom(&mut self) {
         self.out.copy(self.stream.emitted, self.work.block.first_line);
+        self.stream.emitted = self.stream.emitted.max(self.work.block.first_line);
     }
 
     /// A counter that waits for the first number begins at the one this event brought.
@@ -467,6 +468,7 @@ impl Turn<'_, '_, '_> {
         if self.work.block.dropping {
             self.stream.emitted = self.stream.pos;
         } else {
+            self.pass_bom();
             let before = self.out.length();
             self.emit(self.stream.pos)?;
             self.stream.ended_open = self.work.plan.streaming || self.out.length() > before;
