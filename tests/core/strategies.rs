@@ -365,14 +365,15 @@ pub(crate) fn rule() -> impl Strategy<Value = Rule> {
     ]
 }
 
-/// A rule whose edits depend on no more than one value, or on which members an object has.
+/// A rule whose edits depend on no more than one value, or on which members an object has before them. Not so a
+/// `Renumber` that takes the first number it sees: where that comes late in an event that streams, it is too late.
 pub(crate) fn local() -> impl Strategy<Value = Rule> {
     prop_oneof![
         3 => mask(),
         2 => default(),
         2 => map(),
         3 => conditional(),
-        1 => renumber(),
+        1 => (name_path(), 0..9_i64).prop_map(|(at, start)| Rule::Renumber { path: path(&at), start: Some(start) }),
         1 => transform(),
         1 => capture(),
     ]

@@ -37,9 +37,7 @@ def stream(tmp_path: Path) -> Path:
 
 
 def command(*arguments: str | Path, **options) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "sse_fast", *map(str, arguments)], stderr=subprocess.PIPE, **options
-    )
+    return subprocess.Popen([sys.executable, "-m", "sse_fast", *map(str, arguments)], stderr=subprocess.PIPE, **options)
 
 
 class TestRewriteOptions:
@@ -269,9 +267,7 @@ class TestPipes:
 
     @needs_posix
     def test_each_event_leaves_before_the_next_arrives(self):
-        with command(
-            "rewrite", "--remove", "$.usage", stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        ) as process:
+        with command("rewrite", "--remove", "$.usage", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             for number in range(3):
                 os.write(process.stdin.fileno(), b'data: {"n":%d,"usage":1}\n\n' % number)
                 assert read_now(process.stdout, 15) == b'data: {"n":%d}\n\n' % number
@@ -564,6 +560,4 @@ class TestInspect:
 )
 def test_blocks(stream, expected):
     assert [block for _, block in blocks.split(stream)] == expected
-    assert [at for at, _ in blocks.split(stream)] == [
-        sum(map(len, expected[:count])) for count in range(len(expected))
-    ]
+    assert [at for at, _ in blocks.split(stream)] == [sum(map(len, expected[:count])) for count in range(len(expected))]
