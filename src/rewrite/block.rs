@@ -2,6 +2,8 @@
 
 use crate::sse::field::Field;
 
+use super::hold::append;
+
 /// What is known of the block being read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Block {
@@ -61,7 +63,7 @@ impl Block {
         let start = self.id_span.map_or(at, |(start, _)| start);
         self.id_span = Some((start, at + bytes.len() as u64));
         match &mut self.id_value {
-            Some(value) if value.len() + bytes.len() <= limit => value.extend_from_slice(bytes),
+            Some(value) if value.len() + bytes.len() <= limit => append(value, bytes, limit),
             _ => self.id_value = None,
         }
     }

@@ -14,8 +14,7 @@ impl Hold {
         &self.buffer[self.gone..]
     }
 
-    /// Keeps the last `count` bytes of what was held and the chunk, and lets the rest go. Room grows by doubling up to
-    /// `limit`, by an eighth from there on.
+    /// Keeps the last `count` bytes of what was held and the chunk, and lets the rest go.
     #[inline]
     pub(crate) fn keep(&mut self, count: usize, chunk: &[u8], limit: usize) {
         if count > 0 || !self.buffer.is_empty() {
@@ -27,7 +26,7 @@ impl Hold {
         if let Some(start) = chunk.len().checked_sub(count) {
             self.buffer.clear();
             self.gone = 0;
-            self.append(&chunk[start..], limit);
+            append(&mut self.buffer, &chunk[start..], limit);
             if count == 0 && self.buffer.capacity() > IDLE_CAPACITY {
                 self.buffer = Vec::new();
             }
@@ -39,24 +38,19 @@ impl Hold {
             self.buffer.drain(..self.gone);
             self.gone = 0;
         }
-        self.append(chunk, limit);
+        append(&mut self.buffer, chunk, limit);
     }
+}
 
-    fn append(&mut self, bytes: &[u8], limit: usize) {
-        let needed = self.buffer.len() + bytes.len();
-        if needed > self.buffer.capacity() {
-            let doubled = (self.buffer.capacity() * 2).min(limit);
-            let room = if needed <= doubled {
-                doubled
-            } else if needed <= limit {
-                needed
-            } else {
-                needed + needed / 8
-            };
-            self.buffer.reserve_exact(room - self.buffer.len());
-        }
-        self.buffer.extend_from_slice(bytes);
+/// Appends to a buffer whose room grows by doubling up to `limit`, by an eighth from there on.
+pub(crate) fn append(buffer: &mut Vec<u8>, bytes: &[u8], limit: usize) {
+    let needed = buffer.len() + bytes.len();
+    if needed > buffer.capacity() {
+        let doubled = (buffer.capacity() * 2).min(limit);
+        let room = if needed > limit { needed + needed / 8 } else { needed.max(doubled) };
+        buffer.reserve_exact(room - buffer.len());
     }
+    buffer.extend_from_slice(bytes);
 }
 
 #[cfg(test)]
