@@ -46,7 +46,7 @@ impl Hold {
 pub(crate) fn append(buffer: &mut Vec<u8>, bytes: &[u8], limit: usize) {
     let needed = buffer.len() + bytes.len();
     if needed > buffer.capacity() {
-        let doubled = (buffer.capacity() * 2).min(limit);
+        let doubled = (buffer.capacity() * 2).max(64).min(limit);
         let room = if needed > limit { needed + needed / 8 } else { needed.max(doubled) };
         buffer.reserve_exact(room - buffer.len());
     }
