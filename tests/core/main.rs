@@ -5,5 +5,6 @@ mod drive;
 mod guarantees;
 mod oracle;
 mod properties;
+mod shapes;
 mod strategies;
 mod vectors;
