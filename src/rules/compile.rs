@@ -154,8 +154,8 @@ impl Rules {
     pub fn new(rules: Vec<Rule>) -> Result<Self, RuleError> {
         for (i, rule) in rules.iter().enumerate() {
             rule.check()?;
-            for earlier in &rules[..i] {
-                earlier.check_pair(rule)?;
+            for (j, earlier) in rules[..i].iter().enumerate() {
+                earlier.check_pair(rule, (j, i))?;
             }
         }
         let mut builder = Builder::new(&rules);

@@ -233,8 +233,8 @@ impl Rule {
         }
     }
 
-    /// Checks what two rules show together: would both edit the same place?
-    pub(crate) fn check_pair(&self, later: &Rule) -> Result<(), RuleError> {
+    /// Checks what two rules show together: would both edit the same place? They stand at these offsets of the list.
+    pub(crate) fn check_pair(&self, later: &Rule, offsets: (usize, usize)) -> Result<(), RuleError> {
         if let (Rule::Capture { name, .. }, Rule::Capture { name: other, .. }) = (self, later)
             && name == other
         {
@@ -246,8 +246,12 @@ impl Rule {
         }
         let both_rename = matches!((self, later), (Rule::Rename { .. }, Rule::Rename { .. }));
         if both_rename || (self.inserts() && later.inserts()) || self.reach().overlaps(&later.reach()) {
-            let problem =
-                format_args!("{} and {} would edit the same place, keep one of them", self.name(), later.name());
+            let (first, second) = offsets;
+            let problem = format_args!(
+                "{} at offset {second} of the rules would edit the same place as {} at offset {first}, keep one of them",
+                later.name(),
+                self.name(),
+            );
             return Err(RuleError::at_path(other.as_str(), problem));
         }
         Ok(())
