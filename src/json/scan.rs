@@ -15,6 +15,7 @@
 use crate::limits::{MAX_DEPTH, NAME_HELD};
 
 use super::string::{Unescaper, plain_run};
+use super::token::{Literal, Number};
 
 /// What a scanner tells. All offsets are the caller's; `after` is the offset just past the thing.
 pub(crate) trait Sink {
@@ -98,62 +99,6 @@ enum State {
     Literal(Literal, u8),
     /// Wrong, at the scanner's `invalid_at`.
     Invalid,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Literal {
-    True,
-    False,
-    Null,
-    NaN,
-    Infinity,
-    MinusInfinity,
-}
-
-impl Literal {
-    fn text(self) -> &'static [u8] {
-        match self {
-            Literal::True => b"true",
-            Literal::False => b"false",
-            Literal::Null => b"null",
-            Literal::NaN => b"NaN",
-            Literal::Infinity => b"Infinity",
-            Literal::MinusInfinity => b"-Infinity",
-        }
-    }
-}
-
-/// Where in a number (RFC 8259 section 6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Number {
-    Minus,
-    Zero,
-    Digits,
-    Point,
-    Fraction,
-    E,
-    ESign,
-    Exponent,
-}
-
-impl Number {
-    fn next(self, byte: u8) -> Option<Number> {
-        use Number::{Digits, E, ESign, Exponent, Fraction, Minus, Point, Zero};
-        Some(match (self, byte) {
-            (Minus, b'0') => Zero,
-            (Minus, b'1'..=b'9') | (Digits, b'0'..=b'9') => Digits,
-            (Zero | Digits, b'.') => Point,
-            (Point | Fraction, b'0'..=b'9') => Fraction,
-            (Zero | Digits | Fraction, b'e' | b'E') => E,
-            (E, b'+' | b'-') => ESign,
-            (E | ESign | Exponent, b'0'..=b'9') => Exponent,
-            _ => return None,
-        })
-    }
-
-    fn may_end(self) -> bool {
-        matches!(self, Number::Zero | Number::Digits | Number::Fraction | Number::Exponent)
-    }
 }
 
 /// The scanner of one text.
