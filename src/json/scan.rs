@@ -106,6 +106,8 @@ enum State {
 pub(crate) struct Scanner {
     state: State,
     invalid_at: u64,
+    /// The sink asked for a pause after the last byte read.
+    pub(crate) paused: bool,
     /// The string being read is a name.
     in_name: bool,
     /// The name being read reached the sink already, as too long.
@@ -125,6 +127,7 @@ impl Scanner {
         Scanner {
             state: State::Value,
             invalid_at: 0,
+            paused: false,
             in_name: false,
             name_told: false,
             depth: 0,
@@ -200,6 +203,7 @@ impl Scanner {
     /// asked for a pause.
     pub(crate) fn feed<S: Sink>(&mut self, input: &[u8], base: u64, sink: &mut S) -> usize {
         let mut i = 0;
+        self.paused = false;
         while let Some(&byte) = input.get(i) {
             let at = base + i as u64;
             match self.state {
@@ -219,6 +223,7 @@ impl Scanner {
                             } else {
                                 self.end_scalar(after, sink);
                                 if sink.pause() {
+                                    self.paused = true;
                                     break;
                                 }
                             }
@@ -296,6 +301,7 @@ impl Scanner {
                         // The byte is not part of the number: it is looked at again in the state after it.
                         self.end_scalar(at, sink);
                         if sink.pause() {
+                            self.paused = true;
                             break;
                         }
                         continue;
@@ -308,6 +314,7 @@ impl Scanner {
                         i += rest.len();
                         self.end_scalar(base + i as u64, sink);
                         if sink.pause() {
+                            self.paused = true;
                             break;
                         }
                         continue;
@@ -342,6 +349,7 @@ impl Scanner {
             }
             i += 1;
             if matches!(self.state, State::After | State::Done) && sink.pause() {
+                self.paused = true;
                 break;
             }
         }

@@ -58,48 +58,61 @@ impl Turn<'_, '_, '_> {
                 self.begin_streaming()?;
                 continue;
             }
-            self.read_to(stop)?;
+            let full = self.read_to(stop)?;
             if self.work.plan.streaming {
-                self.stream()?;
-            } else if self.work.plan.is_full() {
+                self.stream(full)?;
+            } else if full {
                 self.begin_streaming()?;
             }
         }
         Ok(())
     }
 
-    /// Reads up to `stop`, or to the end of the block.
-    fn read_to(&mut self, stop: u64) -> Result<(), Error> {
+    /// Reads up to `stop`, to the end of the block, or to the end of a value or line where the plan is full: then true.
+    fn read_to(&mut self, stop: u64) -> Result<bool, Error> {
         let Raw { chunk, chunk_at: base, .. } = self.raw;
         let input = &chunk[..(stop - base) as usize];
         let mut i = (self.stream.pos - base) as usize;
         while let Some(step) = self.stream.lines.next(input, &mut i) {
-            match step {
+            let full = match step {
                 Step::Value(start, end) => {
                     i = start + self.value(&input[start..end], base + start as u64);
+                    self.work.block.field == Some(Field::Data) && self.work.json.paused
                 }
-                Step::Field(field) => self.begin_line(field),
-                Step::End { content_end } => self.end_line(base + content_end as u64, base + i as u64),
+                Step::Field(field) => {
+                    self.begin_line(field);
+                    false
+                }
+                Step::End { content_end } => {
+                    self.end_line(base + content_end as u64, base + i as u64);
+                    self.work.plan.is_full()
+                }
                 Step::Blank => {
                     self.stream.pos = base + i as u64;
                     if self.follows_cr() && self.stream.lines.ended_in_lf() {
                         let at = self.work.block.line_start;
                         self.work.plan.push_line_edit(at, at, What::Break);
                     }
-                    return self.end_block();
+                    self.end_block()?;
+                    return Ok(false);
                 }
-                Step::LateLf => self.late_lf(base + i as u64),
+                Step::LateLf => {
+                    self.late_lf(base + i as u64);
+                    false
+                }
                 Step::Bom => {
                     self.work.block.first_line = base + i as u64;
                     self.work.block.line_start = base + i as u64;
+                    false
                 }
-            }
-            if self.work.plan.is_full() {
-                break;
+            };
+            if full {
+                self.stream.pos = base + i as u64;
+                return Ok(true);
             }
         }
         self.stream.pos = base + i as u64;
-        Ok(())
+        Ok(false)
     }
 
     /// The LF of a CRLF, after its line or its block has ended with the CR.
@@ -372,7 +385,7 @@ impl Turn<'_, '_, '_> {
         self.work.block.dropping = self.is_dropped(false);
         self.work.plan.take_captures(&self.stream.rules, self.raw, &mut self.stream.captured);
         self.work.plan.stream();
-        self.stream()
+        self.stream(true)
     }
 
     /// Ends the stream with an error. Of an event that streams what came before `upto` has left, or leaves now.
@@ -383,12 +396,12 @@ impl Turn<'_, '_, '_> {
         Err(Error::InvalidEvent { offset })
     }
 
-    /// Lets go of what is decided, and decides more where the plan stays too large.
-    fn stream(&mut self) -> Result<(), Error> {
+    /// Lets go of what is decided, and decides more where a `full` plan stays too large.
+    fn stream(&mut self, full: bool) -> Result<(), Error> {
         loop {
             self.let_go()?;
             self.work.plan.measure();
-            if !self.work.plan.is_full() || !parts(self.stream, self.work, self.raw).0.decide_half() {
+            if !full || !self.work.plan.is_full() || !parts(self.stream, self.work, self.raw).0.decide_half() {
                 return Ok(());
             }
         }
@@ -434,8 +447,8 @@ impl Turn<'_, '_, '_> {
             return Ok(());
         }
         let line_open = !self.stream.lines.at_line_start();
-        let follows_cr = self.follows_cr();
         let value_open = line_open && !self.stream.lines.in_name();
+        let follows_cr = self.follows_cr() && (value_open || !line_open);
         let comment_goes =
             self.stream.options.comments == Comments::Drop && self.work.block.field == Some(Field::Comment);
         let closing = self.stream.lines.closing(line_open && !(value_open && comment_goes));
