@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, RngSeed};
-use sse_fast::{Options, Rule, Rules};
+use sse_fast::{Comments, Options, Rule, Rules};
 
 use crate::agree::{self, Agreement};
 use crate::drive::{check_every_cut, path, remove, replace, run, set};
@@ -26,7 +26,7 @@ fn check(agreement: Agreement) -> Result<(), TestCaseError> {
 
 /// Less than most events have, so that they stream.
 fn small_max_held() -> impl Strategy<Value = usize> {
-    prop_oneof![1..8_usize, 1..200_usize]
+    prop_oneof![1..8_usize, 1..200_usize, 200..400_usize]
 }
 
 proptest! {
@@ -109,5 +109,32 @@ fn a_streaming_event_under_every_cut() {
         let options = Options { max_held, ..Options::default() };
         let whole = run(&rules, &options, stream, &[]);
         check_every_cut(stream, |cuts| assert_eq!(run(&rules, &options, stream, cuts), whole, "{cuts:?}"));
+    }
+}
+
+/// Events that stream because the edits of them are more than may be held, whatever their own size, and then turn out
+/// to be no JSON.
+#[test]
+fn crowded_events_where_they_begin_to_stream() {
+    let rename = Rule::Rename { path: path("$..b"), key: "z".to_owned() };
+    let rules = [remove("$.a"), remove("$.list[*]"), replace("$..c", "0"), rename];
+    let comments = Comments::Replace("ping".to_owned());
+    for (beginning, middle, end) in [
+        ("data: {\"a\":", "\n: c\ndata: ", "1,x}\n\n"),
+        ("data: {\"a\":1", "\n: c\ndata: ", ",x}\n\n"),
+        ("data: {\"list\":[", "1,", "1],x\n\n"),
+        ("data: {\"list\":[", "1,\n: c\ndata: ", "1],x\n\n"),
+        ("data: {", "\"c\":1,", "\"d\":x}\n\n"),
+        ("data: {\"d\":[", "{\"b\":1},", "x]}\n\n"),
+        ("", ": c\n", "data: {\"a\":1,x}\n\n"),
+    ] {
+        for times in [10, 17, 25, 40] {
+            let stream = format!("{beginning}{}{end}", middle.repeat(times));
+            for max_held in (50..400).step_by(3) {
+                let options = Options { max_held, comments: comments.clone(), ..Options::default() };
+                let cuts: Vec<usize> = (0..stream.len()).step_by(7).collect();
+                agree::cuts(&rules, &options, stream.as_bytes(), &cuts).unwrap_or_else(|e| panic!("{max_held}: {e}"));
+            }
+        }
     }
 }

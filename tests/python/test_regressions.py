@@ -66,6 +66,11 @@ CASES = {
         {},
         b'\xef\xbb\xbfdata: {"a":1}\n\n\xef\xbb\xbfdata: {"a":1}\n\n',
     ),
+    "a dropped comment before an unfinished line": (
+        [],
+        {"comments": "drop"},
+        b"data: 3\r: c\nxyz",
+    ),
     "comments between a CR and an LF": (
         [],
         {"comments": "drop"},

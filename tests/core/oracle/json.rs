@@ -343,7 +343,8 @@ fn last_members<'a>(tree: &'a Tree, object: &Node) -> Vec<(&'a Name, usize)> {
 fn decimal(token: &[u8]) -> (bool, Vec<u8>, i128) {
     let token = std::str::from_utf8(token).expect("a number is ASCII").to_ascii_lowercase();
     let (mantissa, power) = token.split_once('e').unwrap_or((&token, "0"));
-    let power: i128 = power.parse().expect("fewer than 38 digits");
+    // No rule here has a constant with a power of more than 37 digits, so all of them are one.
+    let power: i128 = power.parse().unwrap_or(if power.starts_with('-') { i128::MIN / 2 } else { i128::MAX / 2 });
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = format!("{}{fraction}", whole.trim_start_matches('-'));
     let significant = digits.trim_end_matches('0');

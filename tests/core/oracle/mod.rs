@@ -7,6 +7,7 @@ pub(crate) mod edits;
 pub(crate) mod json;
 pub(crate) mod lines;
 pub(crate) mod path;
+mod payload;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,6 +16,7 @@ use sse_fast::{Comments, Condition, EmptyBlocks, Keep, MAX_CAPTURED, OnInvalid, 
 
 use edits::{Counter, Payload};
 use lines::Line;
+use payload::{Content, Joined};
 
 /// What a stream should become.
 #[derive(Debug, Default)]
@@ -39,18 +41,6 @@ impl Expected {
         output.extend(&self.rest);
         output
     }
-}
-
-/// What the payload of a block is.
-enum Content {
-    None,
-    Done,
-    /// An object or an array.
-    Tree(json::Tree),
-    /// A scalar, and whether more digits could follow it.
-    Scalar(bool),
-    /// No JSON: up to which byte of the payload it could have been.
-    Other(usize),
 }
 
 /// Rewrites a whole stream.
@@ -295,89 +285,4 @@ fn splice(stream: &[u8], block: &[Line], mut edits: Vec<(Range<usize>, Vec<u8>)>
     }
     output.extend(&stream[from..block[block.len() - 1].end]);
     output
-}
-
-/// White space to Rust, but not to JSON.
-const FORM_FEED: u8 = 0x0C;
-
-/// The payload of a block, and where each of its bytes comes from.
-struct Joined {
-    text: Vec<u8>,
-    places: Vec<Place>,
-    /// Where the last data line ends.
-    end: usize,
-}
-
-enum Place {
-    Byte(usize),
-    /// The LF between two data lines: from the ending of the one to the value of the next.
-    Join {
-        gap: Range<usize>,
-        is_direct: bool,
-    },
-}
-
-impl Joined {
-    fn new(stream: &[u8], block: &[Line]) -> Self {
-        let mut joined = Joined { text: Vec::new(), places: Vec::new(), end: 0 };
-        let mut last: Option<usize> = None;
-        for (i, line) in block.iter().enumerate() {
-            if line.field(stream) != Some(b"data") {
-                continue;
-            }
-            if let Some(last) = last {
-                joined.text.push(b'\n');
-                let gap = block[last].content_end..line.value.start;
-                joined.places.push(Place::Join { gap, is_direct: last + 1 == i });
-            }
-            last = Some(i);
-            joined.text.extend(&stream[line.value.clone()]);
-            joined.places.extend(line.value.clone().map(Place::Byte));
-            joined.end = line.content_end;
-        }
-        joined
-    }
-
-    fn content(&self, has_data: bool) -> Content {
-        match json::parse(&self.text) {
-            _ if !has_data => Content::None,
-            _ if self.text.trim_ascii() == b"[DONE]" && !self.text.contains(&FORM_FEED) => Content::Done,
-            Ok(tree) if tree[0].kind.is_container() => Content::Tree(tree),
-            Ok(tree) => {
-                let may_go_on = tree[0].kind == json::Kind::Number && tree[0].span.end == self.text.len();
-                Content::Scalar(may_go_on)
-            }
-            Err(at) => Content::Other(at),
-        }
-    }
-
-    fn is_space(&self) -> bool {
-        self.text.iter().all(|byte| b" \t\n\r".contains(byte))
-    }
-
-    /// Where in the stream a byte of the payload stands; a join, where the payload goes on.
-    fn offset(&self, at: usize) -> usize {
-        match self.places.get(at) {
-            Some(Place::Byte(offset)) => *offset,
-            Some(Place::Join { gap, .. }) => gap.end,
-            None => self.end,
-        }
-    }
-
-    /// An edit of the payload as edits of the stream: bytes go, and so does a join, unless another line stands in it.
-    fn place(&self, edit: edits::Edit) -> Vec<(Range<usize>, Vec<u8>)> {
-        let start = match edit.at.is_empty() {
-            true => self.offset(edit.at.start - 1) + 1,
-            false => self.offset(edit.at.start),
-        };
-        let mut edits = vec![(start..start, edit.text)];
-        for place in &self.places[edit.at] {
-            match place {
-                Place::Byte(offset) => edits.push((*offset..*offset + 1, Vec::new())),
-                Place::Join { gap, is_direct: true } => edits.push((gap.clone(), Vec::new())),
-                Place::Join { is_direct: false, .. } => {}
-            }
-        }
-        edits
-    }
 }
