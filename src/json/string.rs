@@ -5,23 +5,51 @@ const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
 
 /// Offset of the first byte that is a quote, a backslash or a control character, or the length of `bytes`.
 ///
-/// Eight bytes at a time: `(x - LOW * n) & !x & HIGH` marks bytes below `n`. A borrow can only make false marks above
-/// a true one, and the lowest mark is the one that counts.
+/// Eight bytes at a time; most strings end within the first few.
 #[inline]
 pub(crate) fn plain_run(bytes: &[u8]) -> usize {
     let (words, tail) = bytes.as_chunks::<8>();
     for (i, word) in words.iter().enumerate() {
-        let x = u64::from_le_bytes(*word);
-        let quote = x ^ (LOW * u64::from(b'"'));
-        let slash = x ^ (LOW * u64::from(b'\\'));
-        let marks =
-            (quote.wrapping_sub(LOW) & !quote) | (slash.wrapping_sub(LOW) & !slash) | (x.wrapping_sub(LOW * 0x20) & !x);
-        if marks & HIGH != 0 {
-            return i * 8 + ((marks & HIGH).trailing_zeros() / 8) as usize;
+        if i == SHORT_WORDS {
+            return long_run(bytes);
+        }
+        let marks = special(*word);
+        if marks != 0 {
+            return i * 8 + (marks.trailing_zeros() / 8) as usize;
         }
     }
     let stop = tail.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\');
     words.len() * 8 + stop.unwrap_or(tail.len())
+}
+
+/// Words looked at one by one before a string counts as long.
+const SHORT_WORDS: usize = 8;
+
+/// The same for a string whose first words are plain: 32 bytes at a time.
+#[inline(never)]
+fn long_run(bytes: &[u8]) -> usize {
+    let mut at = SHORT_WORDS * 8;
+    for block in bytes[at..].as_chunks::<32>().0 {
+        let words = block.as_chunks::<8>().0;
+        if words.iter().fold(0, |marks, word| marks | special(*word)) != 0 {
+            break;
+        }
+        at += 32;
+    }
+    let rest = &bytes[at..];
+    at + rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\').unwrap_or(rest.len())
+}
+
+/// The high bit of each byte that is special: `(x - LOW * n) & !x & HIGH` marks bytes below `n`. A borrow can only make
+/// false marks above a true one, and the lowest mark is the one that counts.
+#[inline]
+fn special(word: [u8; 8]) -> u64 {
+    let x = u64::from_le_bytes(word);
+    let quote = x ^ (LOW * u64::from(b'"'));
+    let slash = x ^ (LOW * u64::from(b'\\'));
+    let marks =
+        (quote.wrapping_sub(LOW) & !quote) | (slash.wrapping_sub(LOW) & !slash) | (x.wrapping_sub(LOW * 0x20) & !x);
+    marks & HIGH
 }
 
 /// Decodes the inside of a string as its bytes arrive, up to a number of decoded bytes. Lone surrogates become their
@@ -165,7 +193,7 @@ mod tests {
     #[test]
     fn a_plain_run_stops_where_a_byte_loop_stops() {
         for special in [b'"', b'\\', 0, 0x1F, b'\n'] {
-            for length in 0..40 {
+            for length in (0..40).chain(60..70).chain(95..135) {
                 for at in 0..length {
                     for fill in [b'a', 0x20, 0x21, 0x23, 0x5B, 0x5D, 0x7F, 0x80, 0xA2, 0xDC, 0xFF] {
                         let mut bytes = vec![fill; length];
