@@ -59,6 +59,7 @@ impl Planner<'_> {
             self.close_gap(at);
             let state = rules.state(self.plan.frames[depth].state);
             let frame = self.top();
+            frame.released &= frame.index > 0;
             frame.child = state.element(frame.index);
             frame.index += 1;
         }
@@ -425,6 +426,8 @@ impl Sink for Planner<'_> {
         frame.long_name = false;
         frame.name_released = false;
         let first = frame.comma < frame.last_end;
+        // There is no comma before it that could have left.
+        frame.released &= !first;
         self.plan.tail = if first { at } else { self.plan.tail.min(at) };
         self.plan.tail_deadline = NONE;
     }

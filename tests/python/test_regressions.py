@@ -7,6 +7,7 @@ from sse_fast import (
     DropEvent,
     Exists,
     InvalidEventError,
+    Parser,
     Remove,
     Rename,
     Renumber,
@@ -71,6 +72,11 @@ CASES = {
         {"comments": "drop"},
         b"data: 3\r: c\nxyz",
     ),
+    "a removal behind much that is no payload": (
+        [Remove("$[*]")],
+        {"max_held": 20},
+        b"data: {\n" + b"x\n" * 200 + b'data: "b": 2}\n\ndata: [\n' + b"x\n" * 200 + b"data: 2]\n\n",
+    ),
     "comments between a CR and an LF": (
         [],
         {"comments": "drop"},
@@ -98,3 +104,9 @@ def test_no_cut_makes_a_difference(rules: list, options: dict[str, object], stre
     assert outcome(compiled, options, [stream[i : i + 1] for i in range(len(stream))]) == whole
     for cut in range(1, len(stream)):
         assert outcome(compiled, options, [stream[:cut], stream[cut:]]) == whole
+
+
+def test_what_is_no_payload_does_not_keep_a_first_member() -> None:
+    rules, options, stream = CASES["a removal behind much that is no payload"]
+    output = outcome(Rules(rules), options, [stream])[0]
+    assert [event.data.replace("\n", "") for event in Parser().feed(output)] == ["{}", "[]"]
