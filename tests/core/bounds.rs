@@ -196,15 +196,16 @@ fn feed_endless(rules: &Rules, options: &Options, beginning: &str, middle: &str,
 
 #[test]
 fn g7_linear_time_under_any_cutting() {
-    // Eight times the bytes take eight times the time. Were anything read anew with each chunk, it would be 64 times.
+    // Eight times the bytes take eight times the time. Were anything read anew with each chunk, it would be 64 times, every
+    // time; a busy machine is slow once and again, so one good try in ten is proof.
     const LENGTH: usize = 16 << 10;
     let rules = many_rules();
     for (name, beginning, middle) in ENDLESS {
         for options in [Options::default(), Options { max_held: 2048, ..Options::default() }] {
             for chunk in [1, 1460] {
                 let of = |length| time(|| feed_endless(&rules, &options, beginning, middle, length, chunk));
-                let is_linear = |_| of(8 * LENGTH) < 24 * of(LENGTH) + Duration::from_millis(20);
-                assert!((0..3).any(is_linear), "{name}, {chunk} bytes a chunk");
+                let is_linear = |_| of(8 * LENGTH) < 24 * of(LENGTH) + Duration::from_millis(30);
+                assert!((0..10).any(is_linear), "{name}, {chunk} bytes a chunk");
             }
         }
     }
