@@ -110,3 +110,10 @@ def test_what_is_no_payload_does_not_keep_a_first_member() -> None:
     rules, options, stream = CASES["a removal behind much that is no payload"]
     output = outcome(Rules(rules), options, [stream])[0]
     assert [event.data.replace("\n", "") for event in Parser().feed(output)] == ["{}", "[]"]
+
+
+def test_a_bom_alone_leaves_nothing_open() -> None:
+    for stream in (b"\xef\xbb\xbf", b"\xef\xbb\xbf:"):
+        rewriter = Rewriter([], comments="drop")
+        assert rewriter.feed(stream) + rewriter.finish() == b"\xef\xbb\xbf"
+        assert rewriter.at_boundary
