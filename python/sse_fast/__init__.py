@@ -10,7 +10,15 @@ b'data: {"model":"alias", "usage":{"total":9}}\\n\\n'
 """
 
 from sse_fast._rust import Event, Parser, Rewriter, Stats
-from sse_fast.errors import FinishedError, InvalidEventError, RuleError, SSEFastError
+from sse_fast.errors import (
+    EncodingError,
+    FinishedError,
+    IdleTimeoutError,
+    InvalidEventError,
+    RuleError,
+    SSEFastError,
+    TruncatedError,
+)
 from sse_fast.rules import (
     ANY,
     KEEP,
@@ -40,11 +48,13 @@ __all__ = [
     "Condition",
     "Default",
     "DropEvent",
+    "EncodingError",
     "Equals",
     "Event",
     "EventIs",
     "Exists",
     "FinishedError",
+    "IdleTimeoutError",
     "InvalidEventError",
     "Map",
     "Missing",
@@ -61,4 +71,5 @@ __all__ = [
     "Set",
     "Stats",
     "Transform",
+    "TruncatedError",
 ]

@@ -41,3 +41,25 @@ class InvalidEventError(SSEFastError):
 
 class FinishedError(SSEFastError, RuntimeError):
     """The rewriter is finished: each stream needs a new one."""
+
+
+class TruncatedError(SSEFastError):
+    """The upstream ended in the middle of an event, or without the event that ends a stream of its API."""
+
+    output: bytes
+    """What was whole and had not left yet; the half event is not in it."""
+
+    def __init__(self, message: str, output: bytes = b"") -> None:
+        super().__init__(message, output)
+        self.output = output
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class IdleTimeoutError(SSEFastError, TimeoutError):
+    """The upstream sent no event with data for ``idle_timeout`` seconds."""
+
+
+class EncodingError(SSEFastError):
+    """A body whose content-encoding cannot be decoded, or whose compressed bytes are broken."""
