@@ -67,6 +67,6 @@ wheel: $(VENV)/tools ## build the wheel into dist/
 
 lock: $(VENV)/tools ## pin the tools anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --custom-compile-command 'make lock' --group dev --extra cli --output-file requirements.lock pyproject.toml
+	  --custom-compile-command 'make lock' --group dev --all-extras --output-file requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --custom-compile-command 'make lock' --output-file benches/requirements.lock benches/requirements.in
