@@ -58,7 +58,7 @@ class Passage:
         """Nothing has been sent and nothing may be: no keep-alive, and an error is raised."""
         self.left = False
         """The client is gone; what is read on is for captures and taps."""
-        self.data_at: float | None = None
+        self.data_at = 0.0
         """When the last event with data came, by `time.monotonic`; kept while ``watches_data``."""
         self.watches_data = False
         self.rewrite = self._rewrite

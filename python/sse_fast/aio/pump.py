@@ -13,6 +13,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
+from sse_fast.aio.baton import Baton
 from sse_fast.aio.passage import Passage
 from sse_fast.errors import IdleTimeoutError
 
@@ -21,11 +22,11 @@ _drains: set[asyncio.Task[None]] = set()
 
 
 class Pump:
-    """Reads ``outputs`` in a task; ``end`` closes the source and concludes where that task has not."""
+    """Reads ``source`` in a task; ``end`` closes and concludes where that task has not. Times are in seconds."""
 
     def __init__(
         self,
-        outputs: AsyncGenerator[bytes, None],
+        source: AsyncGenerator[bytes, None],
         passage: Passage,
         end: Callable[[], Awaitable[None]],
         *,
@@ -33,7 +34,7 @@ class Pump:
         idle_timeout: float | None,
         drain_timeout: float | None,
     ) -> None:
-        self._outputs = outputs
+        self._source = source
         self._passage = passage
         self._end = end
         self._heartbeat = heartbeat
@@ -42,25 +43,33 @@ class Pump:
         self._task: asyncio.Task[None] | None = None
         self._began = False
         self._closed = False
+        # At most one output is between the two tasks.
         self._output: bytes | None = None
-        # Who asked and waits (True: a keep-alive is due), and where the task rests: at most one of them is pending.
-        self._asker: asyncio.Future[bool] | None = None
-        self._rest: asyncio.Future[None] | None = None
+        self._asked = False
+        # Where who asked waits for an output, and where the reading task rests.
+        self._asker = Baton()
+        self._rest = Baton()
         self._timer: asyncio.TimerHandle | None = None
-        self._given_at = self._idle_since = time.monotonic()
+        self._wait_began = self._wait_ended = self._silent_since = time.monotonic()
+        # How long who asked has waited in all, since the last event with data: what counts for the idle timeout.
+        self._waited = 0.0
 
-    async def next(self) -> bytes | None:
-        """The next output or keep-alive; None at the end. Raises what the stream raises."""
-        now = time.monotonic()
-        # While nobody asked, the upstream was not idle.
-        self._idle_since = max(self._idle_since, self._passage.data_at or 0) + now - self._given_at
-        self._given_at = now
-        task = self._wake()
-        while self._output is None and not task.done():
-            if await self._beat_is_due() and (beat := self._passage.beat()):
-                return beat
-        output, self._output = self._output, None
-        return task.result() if output is None else output
+    async def outputs(self) -> AsyncGenerator[bytes, None]:
+        """What ``source`` gives, and keep-alives. Raises what it raises."""
+        try:
+            while True:
+                if self._output is None:
+                    self._ask()
+                while self._output is None and not self._has_ended:
+                    await self._wait()
+                output, self._output = self._output, None
+                if output is None:
+                    break
+                yield output
+            if self._task is not None:
+                self._task.result()
+        finally:
+            await self.close()
 
     async def close(self) -> None:
         """Close the source, or let a drain do it that goes on in the background."""
@@ -69,8 +78,7 @@ class Pump:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        ended = self._task is not None and self._task.done()
-        if self._drain_timeout is not None and not ended and not self._passage.is_terminal:
+        if self._drain_timeout is not None and not self._has_ended and not self._passage.is_terminal:
             self._drain(self._drain_timeout)
             return
         if self._task is not None:
@@ -81,71 +89,92 @@ class Pump:
 
     def _drain(self, timeout: float) -> None:
         self._passage.leave()
-        task = self._wake()
-        end = asyncio.get_running_loop().call_later(timeout, task.cancel)
-        task.add_done_callback(lambda _: end.cancel())
-        task.add_done_callback(_drains.discard)
-        _drains.add(task)
+        self._ask()
+        if self._task is not None:
+            end = asyncio.get_running_loop().call_later(timeout, self._task.cancel)
+            self._task.add_done_callback(lambda _: end.cancel())
+            self._task.add_done_callback(_drains.discard)
+            _drains.add(self._task)
 
-    def _wake(self) -> asyncio.Task[None]:
+    # The two tasks.
+
+    def _ask(self) -> None:
+        self._asked = True
         if self._task is None:
-            self._task = asyncio.create_task(self._run())
-            self._task.add_done_callback(self._tell)
-        elif self._rest is not None and not self._rest.done():
-            self._rest.set_result(None)
-        return self._task
+            self._task = asyncio.create_task(self._read())
+            self._task.add_done_callback(self._tell_the_end)
+        else:
+            self._rest.pass_on()
 
-    async def _run(self) -> None:
+    async def _read(self) -> None:
         self._began = True
         try:
-            async for output in self._outputs:
-                if not self._passage.left:
-                    self._output = output
-                    self._tell()
-                    self._rest = asyncio.get_running_loop().create_future()
+            async for output in self._source:
+                if self._passage.left:
+                    await asyncio.sleep(0)
+                    continue
+                self._output = output
+                self._asked = False
+                self._asker.pass_on()
+                if not self._asked:
                     await self._rest
         finally:
-            await self._outputs.aclose()
+            await self._source.aclose()
 
-    def _tell(self, ended: asyncio.Task[None] | None = None) -> None:
-        """Wake who asked: there is an output, or the end."""
-        if ended is not None and not ended.cancelled():
-            ended.exception()  # Who asks next gets it; nobody may, after a drain.
-        if self._asker is not None and not self._asker.done():
-            self._asker.set_result(False)
+    def _tell_the_end(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            task.exception()  # Who asks gets it; after a drain nobody does.
+        self._asker.pass_on()
 
-    async def _beat_is_due(self) -> bool:
-        """Wait for an output or the end, or until a keep-alive is due."""
-        self._asker = asyncio.get_running_loop().create_future()
+    @property
+    def _has_ended(self) -> bool:
+        return self._task is not None and self._task.done()
+
+    # The clock. It runs while somebody waits: a client that does not ask is no idle upstream.
+
+    async def _wait(self) -> None:
+        self._silent_since = time.monotonic()
+        if self._idle_timeout is not None:
+            self._waited = self._idle(self._wait_ended)
+            self._wait_began = self._silent_since
         if self._timer is None:
-            self._look_at_the_clock()
+            self._set_timer()
         try:
-            return await self._asker
+            await self._asker
         finally:
-            self._given_at = time.monotonic()
-            self._asker = None
+            if self._idle_timeout is not None:
+                self._wait_ended = time.monotonic()
 
-    def _look_at_the_clock(self) -> None:
-        """Do what is due and come again when the next thing is; one timer serves many chunks."""
-        self._timer = None
-        if self._asker is None or self._asker.done():
-            return
+    def _idle(self, now: float) -> float:
+        """How long who asks has waited, up to now, since the last event with data."""
+        data_at = self._passage.data_at
+        return max(0.0, now - data_at) if data_at >= self._wait_began else self._waited + now - self._wait_began
+
+    def _set_timer(self) -> None:
+        """One timer serves many chunks: it finds out what is due when it rings, and is set again."""
         now, waits = time.monotonic(), []
         if self._heartbeat is not None:
-            wait = self._given_at + self._heartbeat - now
-            if wait <= 0:
-                self._asker.set_result(True)
-                return
-            waits.append(wait)
+            waits.append(self._silent_since + self._heartbeat - now)
         if self._idle_timeout is not None:
-            wait = max(self._idle_since, self._passage.data_at or 0) + self._idle_timeout - now
-            if wait <= 0:
-                self._time_out(self._idle_timeout)
-                self._idle_since = now
-                wait = self._idle_timeout
-            waits.append(wait)
+            waits.append(self._idle_timeout - self._idle(now))
         if waits:
-            self._timer = asyncio.get_running_loop().call_later(min(waits), self._look_at_the_clock)
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, min(waits)), self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if not self._asker.is_awaited:
+            return
+        now = time.monotonic()
+        if self._idle_timeout is not None and self._idle(now) >= self._idle_timeout:
+            self._time_out(self._idle_timeout)
+            self._wait_began, self._waited = now, 0.0
+        if self._heartbeat is not None and now - self._silent_since >= self._heartbeat:
+            self._silent_since = now
+            if beat := self._passage.beat():
+                self._output = beat
+                self._asker.pass_on()
+                return
+        self._set_timer()
 
     def _time_out(self, seconds: float) -> None:
         self._passage.timeout = IdleTimeoutError(f"the upstream sent no event with data for {seconds:g} s")

@@ -81,7 +81,7 @@ class RewriteStream:
                 idle_timeout=idle_timeout,
                 drain_timeout=drain_timeout if drains else None,
             )
-            self._outputs, self._end = _pumped(pump), pump.close
+            self._outputs, self._end = pump.outputs(), pump.close
 
     async def __aenter__(self) -> Self:
         return self
@@ -166,14 +166,6 @@ async def _outputs(upstream: Source, passage: Passage) -> AsyncGenerator[bytes, 
         passage.complete()
     finally:
         await _end(upstream, passage)
-
-
-async def _pumped(pump: Pump) -> AsyncGenerator[bytes, None]:
-    try:
-        while (output := await pump.next()) is not None:
-            yield output
-    finally:
-        await pump.close()
 
 
 def _meant(raised: Exception | asyncio.CancelledError, passage: Passage) -> Exception:
