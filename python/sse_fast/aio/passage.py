@@ -1,5 +1,6 @@
 """One stream on its way through a rewriter: what every kind of stream here, pulled or pushed, has in common."""
 
+import asyncio
 import json
 import logging
 import time
@@ -52,8 +53,14 @@ class Passage:
         self.outcome: Outcome | None = None
         self.error: BaseException | None = None
         self.timeout: IdleTimeoutError | None = None
-        """Set by whoever cancels a read because it took too long: the error that the cancel stands for."""
+        """Set by who cancels a read because it took too long: the error that the cancel stands for."""
         self.concluded = False
+        self.then: list[Callable[[], object]] = []
+        """What to call last."""
+        self.reader: asyncio.Task[Any] | None = None
+        """The task that reads the source, while it does."""
+        self.closed = False
+        """Set by who closes the stream while a task reads it: that task is told of the end."""
         self.peeking = False
         """Nothing has been sent and nothing may be: no keep-alive, and an error is raised."""
         self.left = False
@@ -185,10 +192,10 @@ class Passage:
         """The client has had everything."""
         self.outcome = self.outcome or "completed"
 
-    def leave(self) -> None:
-        """The client left: no harm after the event that ends the stream."""
+    def leave(self, *, with_all: bool = True) -> None:
+        """The client left, ``with_all`` that came so far: no harm after the event that ends the stream."""
         self.left = True
-        self.outcome = self.outcome or ("completed" if self.is_terminal else "cancelled")
+        self.outcome = self.outcome or ("completed" if with_all and self.is_terminal else "cancelled")
 
     def conclude(self, close_error: BaseException | None = None) -> None:
         """The stream is over and its source closed: end the taps, report. Only the first call does anything.
@@ -208,6 +215,8 @@ class Passage:
                 self._on_end(self.report)
             except Exception:
                 logger.exception("on_end of a stream raised")
+        for call in self.then:
+            call()
 
     @property
     def report(self) -> StreamReport:

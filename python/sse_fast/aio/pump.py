@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from sse_fast.aio.baton import Baton
+from sse_fast.aio.closing import unhurried
 from sse_fast.aio.passage import Passage
 from sse_fast.errors import IdleTimeoutError
 
@@ -60,32 +61,41 @@ class Pump:
             while True:
                 if self._output is None:
                     self._ask()
-                while self._output is None and not self._has_ended:
+                while self._output is None and not self._has_ended and not self._closed:
                     await self._wait()
                 output, self._output = self._output, None
                 if output is None:
                     break
                 yield output
-            if self._task is not None:
+            if self._task is not None and not self._closed:
                 self._task.result()
         finally:
             await self.close()
 
     async def close(self) -> None:
         """Close the source, or let a drain do it that goes on in the background."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._drain_timeout is not None and not self._has_ended and not self._passage.is_terminal:
-            self._drain(self._drain_timeout)
-            return
-        if self._task is not None:
-            self._task.cancel()
-            if self._began:
-                await asyncio.wait({self._task})
-        await self._end()
+        if not self._closed:
+            self._closed = True
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._output is not None:
+                self._passage.leave(with_all=False)
+            if self._drain_timeout is not None and not self._has_ended and not self._passage.is_terminal:
+                self._drain(self._drain_timeout)
+                self._asker.pass_on()
+            elif self._task is not None:
+                self._task.cancel()
+        if self._task not in _drains:
+            if self._task is not None and self._began:
+                await unhurried(self._await_the_end(self._task))
+            await self._end()
+
+    async def _await_the_end(self, task: asyncio.Task[None]) -> None:
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
 
     def _drain(self, timeout: float) -> None:
         self._passage.leave()
@@ -116,6 +126,8 @@ class Pump:
                 self._output = output
                 self._asked = False
                 self._asker.pass_on()
+                if self._closed:  # The source took the cancel for a chunk.
+                    break
                 if not self._asked:
                     await self._rest
         finally:

@@ -2,11 +2,10 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import Any
 
-# The loop keeps tasks only weakly.
-_closing: set[asyncio.Task[None]] = set()
+from sse_fast.aio.closing import unhurried
 
 
 class Source:
@@ -19,28 +18,21 @@ class Source:
         iterable = _chunks(upstream)
         self.iterator: AsyncIterator[bytes] = aiter(iterable)
         self.error: Exception | None = None
+        self._lock = asyncio.Lock()
         # The iterator, what gave it, and the response that owns both: each once, innermost first.
         owners = {id(each): each for each in (self.iterator, iterable, upstream, response)}
         self._owners = [owner for owner in owners.values() if _closer(owner) is not None]
-        self._task: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
-        """Close all of it, once. Whoever is cancelled here stops waiting; closing itself goes on."""
-        if self._task is None and any(map(_is_open, self._owners)):
-            self._task = asyncio.create_task(self._close())
-            _closing.add(self._task)
-            self._task.add_done_callback(_closing.discard)
-        if self._task is not None:
-            await asyncio.shield(self._task)
-
-    def when_closed(self, call: Callable[[], object]) -> None:
-        """Call it now, or as soon as closing ends that goes on without anyone waiting."""
-        if self._task is None or self._task.done():
-            call()
-        else:
-            self._task.add_done_callback(lambda _: call())
+        """Close all of it, once, to the end; who comes second waits for the first."""
+        if self._lock.locked() or any(map(_is_open, self._owners)):
+            await unhurried(self._close())
 
     async def _close(self) -> None:
+        async with self._lock:
+            await self._close_each()
+
+    async def _close_each(self) -> None:
         while self._owners:
             closer = _closer(self._owners.pop(0))
             try:
@@ -49,9 +41,14 @@ class Source:
                     await closed
             except Exception as error:
                 self.error = self.error or error
+            except BaseExceptionGroup as group:
+                # A task group held over a yield wraps even the GeneratorExit that closes its generator.
+                _, rest = group.split(GeneratorExit)
+                if rest is not None:
+                    raise rest from None
             except BaseException:
-                # The loop is ending: a cancel of one step does not keep the others from their turn.
-                await self._close()
+                # A cancel of one step does not keep the others from their turn.
+                await self._close_each()
                 raise
 
 

@@ -65,15 +65,16 @@ class RewriteStream:
                 raise ValueError(f"{name} must be more than 0 seconds, not {seconds!r}")
         passage = self._passage = Passage(rewriter, dialect=dialect, errors=errors, on_end=on_end)
         upstream = Source(source, response)
-        self._outputs = _outputs(upstream, passage)
+        self._outputs: Any = _outputs(upstream, passage)
         self._end: Callable[[], Coroutine[Any, Any, None]] = lambda: _end(upstream, passage)
+        self._pump: Pump | None = None
         self._peeked: deque[bytes] = deque()
         self._begun = False
         drains = on_disconnect == "drain"
         if heartbeat is not None or idle_timeout is not None or drains:
             if idle_timeout is not None:
                 passage.watch_data()
-            pump = Pump(
+            self._pump = Pump(
                 self._outputs,
                 passage,
                 self._end,
@@ -81,7 +82,7 @@ class RewriteStream:
                 idle_timeout=idle_timeout,
                 drain_timeout=drain_timeout if drains else None,
             )
-            self._outputs, self._end = pump.outputs(), pump.close
+            self._outputs, self._end = self._pump.outputs(), self._pump.close
 
     async def __aenter__(self) -> Self:
         return self
@@ -93,18 +94,37 @@ class RewriteStream:
 
     def __aiter__(self) -> "AsyncGenerator[bytes, None] | RewriteStream":
         self._begun = True
+        self._passage.reader = asyncio.current_task()
         # The generator itself spares each chunk a step.
         return self if self._peeked else self._outputs
 
     async def __anext__(self) -> bytes:
         self._begun = True
-        return self._peeked.popleft() if self._peeked else await anext(self._outputs)
+        if self._peeked:
+            return self._peeked.popleft()
+        self._passage.reader = asyncio.current_task()
+        return await anext(self._outputs)
 
     async def aclose(self) -> None:
         """Close the source and conclude, where that has not happened; with ``on_disconnect="drain"`` begin to drain."""
-        self._peeked.clear()
-        await self._outputs.aclose()
+        if self._peeked:
+            self._passage.leave(with_all=False)
+            self._peeked.clear()
+        self._passage.closed = True
+        if self._outputs.ag_running and self._pump is None:
+            await self._interrupt()
         await self._end()
+        if not self._outputs.ag_running:
+            await self._outputs.aclose()
+
+    async def _interrupt(self) -> None:
+        """Another task reads, or closes already: to the one that reads the stream is at its end."""
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._passage.then.append(lambda: over.done() or over.set_result(None))  # type: ignore[func-returns-value]
+        reader = self._passage.reader
+        if reader is not None and reader is not asyncio.current_task():
+            reader.cancel()
+        await over
 
     async def peek(self) -> Event | None:
         """The first event with data, as the client will get it, before anything has been given out; None where the
@@ -119,6 +139,7 @@ class RewriteStream:
         for output in self._peeked:
             if events := parser.feed(output):
                 return events[0]
+        self._passage.reader = asyncio.current_task()
         self._passage.peeking = True
         try:
             while held <= PEEK_LIMIT and (output := await anext(self._outputs, b"")):
@@ -153,7 +174,10 @@ async def _outputs(upstream: Source, passage: Passage) -> AsyncGenerator[bytes, 
             if output := passage.finish():
                 yield output
         except (Exception, asyncio.CancelledError) as raised:
+            passage.reader = None
             error = _meant(raised, passage)
+            if error is None:
+                return
             await upstream.close()
             if output := passage.salvage(error):
                 yield output
@@ -165,21 +189,25 @@ async def _outputs(upstream: Source, passage: Passage) -> AsyncGenerator[bytes, 
                 raise
         passage.complete()
     finally:
+        passage.reader = None
         await _end(upstream, passage)
 
 
-def _meant(raised: Exception | asyncio.CancelledError, passage: Passage) -> Exception:
-    """The error that an exception stands for: a read that took too long was cancelled, any other cancel goes on up."""
+def _meant(raised: Exception | asyncio.CancelledError, passage: Passage) -> Exception | None:
+    """The error that an exception stands for, None for the end.
+
+    A read that took too long was cancelled, and so was one whose stream was closed. Any other cancel goes on up.
+    """
     task = asyncio.current_task()
-    if passage.timeout is not None and (task is None or task.uncancel() == 0):
+    if (passage.timeout is not None or passage.closed) and task is not None and task.uncancel() == 0:
         return passage.timeout
     if isinstance(raised, asyncio.CancelledError):
         raise raised
-    return raised
+    return None if passage.closed else raised
 
 
 async def _end(upstream: Source, passage: Passage) -> None:
     try:
         await upstream.close()
     finally:
-        upstream.when_closed(lambda: passage.conclude(upstream.error))
+        passage.conclude(upstream.error)
