@@ -8,6 +8,7 @@ to be closed by the task that has read it, for timeouts, cancel scopes and task 
 
 import asyncio
 from collections.abc import Coroutine, Generator
+from functools import partial
 from typing import Any
 
 GRACE = 1.0
@@ -47,7 +48,13 @@ class unhurried:
 
     def _wait(self, awaited: asyncio.Future[Any]) -> Generator[Any, None, None]:
         loop = awaited.get_loop()
-        timer = loop.call_at(self._deadline, awaited.cancel) if self._held is not None else None
+        timer: asyncio.TimerHandle | None = None
+        if self._held is not None:
+            # The message is how anyio knows its own cancels.
+            interrupt = partial(awaited.cancel, *self._held.args)
+            timer = loop.call_at(self._deadline, interrupt)
+            if loop.time() >= self._deadline:
+                interrupt()  # Who cancels at every turn of the loop would never let the timer ring.
         try:
             yield from asyncio.wait({awaited}).__await__()
         except asyncio.CancelledError as cancel:

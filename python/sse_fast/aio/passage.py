@@ -78,6 +78,8 @@ class Passage:
         self._duration: float | None = None
         self._events = 0
         self._begun = False
+        # Where the output ended before `finish` gave half an event, which is thrown away.
+        self._ended_at_boundary: bool | None = None
         # Behind a keep-alive the upstream's BOM would be part of its first line.
         self._drops_bom = False
 
@@ -133,6 +135,8 @@ class Passage:
     @property
     def at_boundary(self) -> bool:
         """An event of one's own may follow."""
+        if self._ended_at_boundary is not None:
+            return self._ended_at_boundary
         return getattr(self.rewriter, "at_boundary", True)
 
     @property
@@ -155,9 +159,11 @@ class Passage:
 
     def finish(self) -> bytes:
         """The upstream ended: the rest. Raises `TruncatedError` where it should not have ended here."""
+        at_boundary = self.at_boundary
         output = self.rewriter.finish()
         stats = getattr(self.rewriter, "stats", None)
         if stats is not None and stats.truncated:
+            self._ended_at_boundary = at_boundary
             raise TruncatedError("the upstream ended in the middle of an event")
         if self._first_data is None and output:
             self._look_for_data(output)

@@ -19,7 +19,7 @@ from sse_fast.aio.passage import Passage
 from sse_fast.errors import IdleTimeoutError
 
 # The loop keeps tasks only weakly.
-_drains: set[asyncio.Task[None]] = set()
+_draining: set[asyncio.Task[None]] = set()
 
 
 class Pump:
@@ -44,6 +44,7 @@ class Pump:
         self._task: asyncio.Task[None] | None = None
         self._began = False
         self._closed = False
+        self._drains = False
         # At most one output is between the two tasks.
         self._output: bytes | None = None
         self._asked = False
@@ -85,7 +86,7 @@ class Pump:
                 self._asker.pass_on()
             elif self._task is not None:
                 self._task.cancel()
-        if self._task not in _drains:
+        if not self._drains:
             if self._task is not None and self._began:
                 await unhurried(self._await_the_end(self._task))
             await self._end()
@@ -98,13 +99,14 @@ class Pump:
             raise
 
     def _drain(self, timeout: float) -> None:
+        self._drains = True
         self._passage.leave()
         self._ask()
         if self._task is not None:
             end = asyncio.get_running_loop().call_later(timeout, self._task.cancel)
             self._task.add_done_callback(lambda _: end.cancel())
-            self._task.add_done_callback(_drains.discard)
-            _drains.add(self._task)
+            self._task.add_done_callback(_draining.discard)
+            _draining.add(self._task)
 
     # The two tasks.
 
@@ -120,13 +122,13 @@ class Pump:
         self._began = True
         try:
             async for output in self._source:
-                if self._passage.left:
+                if self._drains:
                     await asyncio.sleep(0)
                     continue
                 self._output = output
                 self._asked = False
                 self._asker.pass_on()
-                if self._closed:  # The source took the cancel for a chunk.
+                if self._closed and not self._drains:  # The source answered the cancel with a chunk.
                     break
                 if not self._asked:
                     await self._rest

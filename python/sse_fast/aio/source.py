@@ -71,6 +71,4 @@ def _chunks(upstream: Any) -> AsyncIterable[bytes]:
         return upstream  # type: ignore[no-any-return]
     advice = "; rewrite_iter takes what is not async" if isinstance(upstream, Iterable) else ""
     kind = type(upstream).__name__
-    raise TypeError(
-        f"source is a {kind}, neither an async iterable of bytes nor a response of httpx or aiohttp{advice}"
-    )
+    raise TypeError(f"source is a {kind}, no async iterable of bytes and no response of httpx or aiohttp{advice}")

@@ -199,11 +199,12 @@ def _meant(raised: Exception | asyncio.CancelledError, passage: Passage) -> Exce
     A read that took too long was cancelled, and so was one whose stream was closed. Any other cancel goes on up.
     """
     task = asyncio.current_task()
-    if (passage.timeout is not None or passage.closed) and task is not None and task.uncancel() == 0:
+    closed = passage.closed and not passage.left
+    if (passage.timeout is not None or closed) and task is not None and task.uncancel() == 0:
         return passage.timeout
     if isinstance(raised, asyncio.CancelledError):
         raise raised
-    return None if passage.closed else raised
+    return None if closed else raised
 
 
 async def _end(upstream: Source, passage: Passage) -> None:
