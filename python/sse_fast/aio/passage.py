@@ -1,6 +1,5 @@
 """One stream on its way through a rewriter: what every kind of stream here, pulled or pushed, has in common."""
 
-import asyncio
 import json
 import logging
 import time
@@ -57,8 +56,8 @@ class Passage:
         self.concluded = False
         self.then: list[Callable[[], object]] = []
         """What to call last."""
-        self.reader: asyncio.Task[Any] | None = None
-        """The task that reads the source, while it does."""
+        self.closing = False
+        """The source is not read any more."""
         self.closed = False
         """Set by who closes the stream while a task reads it: that task is told of the end."""
         self.peeking = False
