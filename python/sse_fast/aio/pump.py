@@ -43,6 +43,7 @@ class Pump:
         self._drain_timeout = drain_timeout
         self._task: asyncio.Task[None] | None = None
         self._began = False
+        self._ended = False
         self._closed = False
         self._drains = False
         # At most one output is between the two tasks.
@@ -62,8 +63,10 @@ class Pump:
             while True:
                 if self._output is None:
                     self._ask()
-                while self._output is None and not self._has_ended and not self._closed:
-                    await self._wait()
+                while self._output is None and not self._ended and not self._closed:
+                    self._begin_to_wait()
+                    await self._asker
+                    self._wait_ended = time.monotonic()
                 output, self._output = self._output, None
                 if output is None:
                     break
@@ -81,7 +84,7 @@ class Pump:
                 self._timer.cancel()
             if self._output is not None:
                 self._passage.leave(with_all=False)
-            if self._drain_timeout is not None and not self._has_ended and not self._passage.is_terminal:
+            if self._drain_timeout is not None and not self._ended and not self._passage.is_terminal:
                 self._drain(self._drain_timeout)
                 self._asker.pass_on()
             elif self._task is not None:
@@ -138,26 +141,18 @@ class Pump:
     def _tell_the_end(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
             task.exception()  # Who asks gets it; after a drain nobody does.
+        self._ended = True
         self._asker.pass_on()
-
-    @property
-    def _has_ended(self) -> bool:
-        return self._task is not None and self._task.done()
 
     # The clock. It runs while somebody waits: a client that does not ask is no idle upstream.
 
-    async def _wait(self) -> None:
+    def _begin_to_wait(self) -> None:
         self._silent_since = time.monotonic()
         if self._idle_timeout is not None:
             self._waited = self._idle(self._wait_ended)
             self._wait_began = self._silent_since
         if self._timer is None:
             self._set_timer()
-        try:
-            await self._asker
-        finally:
-            if self._idle_timeout is not None:
-                self._wait_ended = time.monotonic()
 
     def _idle(self, now: float) -> float:
         """How long who asks has waited, up to now, since the last event with data."""
