@@ -192,6 +192,7 @@ impl Bytes<'_> {
                 name: one.to_owned(),
                 path: any(),
                 keep: [Keep::Last, Keep::First, Keep::All][two.len() % 3],
+                null_counts_as_missing: two.len() % 2 == 1,
             },
             14 => Rule::Transform { path: any(), function: lengths() },
             _ => {

@@ -50,7 +50,7 @@ _OPERATIONS: dict[str, tuple[Callable[..., r.Rule], tuple[str, ...], tuple[str, 
     "rename": (r.Rename, ("path", "key"), ()),
     "map": (_map, ("path", "map"), ("otherwise",)),
     "renumber": (r.Renumber, ("path",), ("start",)),
-    "capture": (r.Capture, ("name", "path"), ("keep",)),
+    "capture": (r.Capture, ("name", "path"), ("keep", "null_counts_as_missing")),
     "drop_event": (_drop_event, ("conditions",), ()),
 }
 

@@ -282,16 +282,28 @@ class Renumber(Rule):
 
 
 class Capture(Rule):
-    """Observes a value as it came in, before any rule; read it as ``rewriter.captured[name]``."""
+    """Observes a value as it came in, before any rule; read it as ``rewriter.captured[name]``.
+
+    Where null counts as missing it is passed over, so that the last value is the last that says something.
+    """
 
     __slots__ = ()
 
-    def __init__(self, name: str, path: str, *, keep: Literal["last", "first", "all"] = "last") -> None:
+    def __init__(
+        self,
+        name: str,
+        path: str,
+        *,
+        keep: Literal["last", "first", "all"] = "last",
+        null_counts_as_missing: bool = False,
+    ) -> None:
         if not isinstance(name, str):
             raise RuleError(f"path '{path}': a capture's name is a str, not {type(name).__name__}", path)
         if keep not in ("last", "first", "all"):
             raise RuleError(f"path '{path}': keep is {keep!r}: it must be 'last', 'first' or 'all'", path)
-        self._freeze(("capture", name, _checked(path), keep), name, path, **_given(keep=(keep, "last")))
+        spec = ("capture", name, _checked(path), keep, bool(null_counts_as_missing))
+        given = _given(keep=(keep, "last"), null_counts_as_missing=(null_counts_as_missing, False))
+        self._freeze(spec, name, path, **given)
 
 
 class Equals(Condition):

@@ -84,6 +84,7 @@ fn rule(spec: &Bound<'_, PyTuple>) -> PyResult<Rule> {
                 "all" => Keep::All,
                 _ => Keep::Last,
             },
+            null_counts_as_missing: at(4)?.extract()?,
         },
         _ => {
             let conditions = at(1)?.extract::<Vec<Bound<'_, PyTuple>>>()?;

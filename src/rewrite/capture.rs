@@ -22,6 +22,9 @@ impl Captured {
 
     /// Takes a value that began at `at`. One that holds others of its capture begins before them, but comes after them.
     pub(crate) fn keep(&mut self, rules: &Compiled, capture: usize, at: u64, text: &[u8]) {
+        if rules.captures[capture].skips_null && text == b"null" {
+            return;
+        }
         let texts = &mut self.0[capture];
         let later = texts.iter().rev().take_while(|other| other.at > at).count();
         let place = texts.len() - later;

@@ -50,6 +50,7 @@ pub(crate) struct Compiled {
 pub(crate) struct Capture {
     pub(crate) name: String,
     pub(crate) keep: Keep,
+    pub(crate) skips_null: bool,
 }
 
 /// A condition of a `DropEvent`, ready to ask.
@@ -255,8 +256,8 @@ impl<'a> Builder<'a> {
         let end = match rule {
             Rule::DropEvent { conditions } => return self.add_tests(rule_id, conditions),
             Rule::Rename { key, .. } => End::Rename(key),
-            Rule::Capture { name, keep, .. } => {
-                self.captures.push(Capture { name: name.clone(), keep: *keep });
+            Rule::Capture { name, keep, null_counts_as_missing, .. } => {
+                self.captures.push(Capture { name: name.clone(), keep: *keep, skips_null: *null_counts_as_missing });
                 End::Capture(self.captures.len() - 1)
             }
             _ => End::Edit,

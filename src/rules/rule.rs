@@ -95,6 +95,8 @@ pub enum Rule {
         path: Path,
         /// Which of several.
         keep: Keep,
+        /// A null is passed over.
+        null_counts_as_missing: bool,
     },
     /// Drops the whole block where all conditions hold.
     DropEvent {

@@ -138,7 +138,9 @@ pub(crate) fn describe(rule: &Rule) -> String {
             format!("{rule:?} pairs {pairs:?} otherwise {:?}", maybe(otherwise))
         }
         Rule::Renumber { start, .. } => format!("{rule:?} start {start:?}"),
-        Rule::Capture { name, keep, .. } => format!("{rule:?} name {name} keep {keep:?}"),
+        Rule::Capture { name, keep, null_counts_as_missing, .. } => {
+            format!("{rule:?} name {name} keep {keep:?} null_counts_as_missing {null_counts_as_missing}")
+        }
         Rule::DropEvent { conditions } => format!("{rule:?} {conditions:?}"),
         Rule::Transform { .. } => format!("{rule:?}"),
     }

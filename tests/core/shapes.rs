@@ -60,9 +60,24 @@ fn rules() -> impl Strategy<Value = Rules> {
         Rule::Map { path: path("$.delta.text"), pairs: vec![(json("\"m\""), json("\"M\""))], otherwise: None },
         Rule::Renumber { path: path("$.seq"), start: None },
         Rule::Renumber { path: path("$.id"), start: Some(5) },
-        Rule::Capture { name: "model".to_owned(), path: path("$..model"), keep: Keep::All },
-        Rule::Capture { name: "usage".to_owned(), path: path("$.usage"), keep: Keep::Last },
-        Rule::Capture { name: "first".to_owned(), path: path("$.choices"), keep: Keep::First },
+        Rule::Capture {
+            name: "model".to_owned(),
+            path: path("$..model"),
+            keep: Keep::All,
+            null_counts_as_missing: false,
+        },
+        Rule::Capture {
+            name: "usage".to_owned(),
+            path: path("$.usage"),
+            keep: Keep::Last,
+            null_counts_as_missing: true,
+        },
+        Rule::Capture {
+            name: "first".to_owned(),
+            path: path("$.choices"),
+            keep: Keep::First,
+            null_counts_as_missing: false,
+        },
         Rule::DropEvent { conditions: vec![Condition::Equals(path("$.n"), json("7"))] },
         Rule::DropEvent { conditions: vec![Condition::EventIs("delta".to_owned()), Condition::Missing(path("$.n"))] },
     ];

@@ -163,7 +163,8 @@ fn read_rule(rule: &Value) -> Rule {
                 Some("all") => Keep::All,
                 _ => Keep::Last,
             };
-            Rule::Capture { name: text(rule, "name").to_owned(), path: at(), keep }
+            let null_counts_as_missing = rule["null_counts_as_missing"].as_bool().unwrap_or(false);
+            Rule::Capture { name: text(rule, "name").to_owned(), path: at(), keep, null_counts_as_missing }
         }
         "drop_event" => {
             let conditions = rule["conditions"].as_array().expect("conditions");

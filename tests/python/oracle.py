@@ -311,7 +311,8 @@ class Oracle:
             for item in select(root, segments(rule["path"])):
                 raw = text[item.value.start : item.value.end]
                 if rule["op"] == "capture":
-                    self.seen[rule["name"]].append(json.loads(raw.decode("utf-8", "replace")))
+                    if not (rule.get("null_counts_as_missing") and raw == b"null"):
+                        self.seen[rule["name"]].append(json.loads(raw.decode("utf-8", "replace")))
                 elif self.next[index] is None and re.fullmatch(rb"-?[0-9]+", raw):
                     self.next[index] = int(raw)
 

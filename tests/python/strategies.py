@@ -134,7 +134,12 @@ transforms = form("transform", path=paths() | st.just("$"), function=st.sampled_
 plain_removes = form("remove", path=paths())
 plain_replaces = form("replace", path=paths(), value=constants)
 masks = st.lists(plain_removes | plain_replaces | sets, max_size=4)
-captures = form("capture", path=paths() | st.just("$"), keep=st.sampled_from(["first", "last", "all"]))
+captures = form(
+    "capture",
+    path=paths() | st.just("$"),
+    keep=st.sampled_from(["first", "last", "all"]),
+    null_counts_as_missing=st.booleans(),
+)
 conditions = st.one_of(
     paths().map(lambda path: {"exists": path}),
     paths().map(lambda path: {"missing": path}),

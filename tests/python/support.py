@@ -43,7 +43,8 @@ def rule(form: dict) -> Any:
     if op == "renumber":
         return sse_fast.Renumber(path, form.get("start", "first"))
     if op == "capture":
-        return sse_fast.Capture(form["name"], path, keep=form.get("keep", "last"))
+        null = form.get("null_counts_as_missing", False)
+        return sse_fast.Capture(form["name"], path, keep=form.get("keep", "last"), null_counts_as_missing=null)
     assert op == "drop_event", op
     return sse_fast.DropEvent(*map(condition, form["conditions"]))
 

@@ -229,9 +229,10 @@ impl Oracle<'_> {
 
     fn capture(&mut self, payload: &Payload<'_>) {
         for (i, rule) in self.rules.iter().enumerate() {
-            let Rule::Capture { name, keep, .. } = rule else { continue };
+            let Rule::Capture { name, keep, null_counts_as_missing, .. } = rule else { continue };
             let texts = self.expected.captured.get_mut(name).expect("every capture has its list");
             texts.extend(payload.captures(i));
+            texts.retain(|text| !(*null_counts_as_missing && text == b"null"));
             match keep {
                 Keep::Last => texts.drain(..texts.len().saturating_sub(1)).for_each(drop),
                 Keep::First => texts.truncate(1),

@@ -95,11 +95,14 @@ fn transform() -> impl Strategy<Value = Rule> {
 fn capture() -> impl Strategy<Value = Rule> {
     let at = prop_oneof![4 => any_path(), 1 => Just("$".to_owned())];
     let keep = select(&[Keep::Last, Keep::First, Keep::All][..]);
-    (select(&["one", "two", "three"][..]), at, keep).prop_map(|(name, at, keep)| Rule::Capture {
-        name: name.to_owned(),
-        path: path(&at),
-        keep,
-    })
+    (select(&["one", "two", "three"][..]), at, keep, any::<bool>()).prop_map(
+        |(name, at, keep, null_counts_as_missing)| Rule::Capture {
+            name: name.to_owned(),
+            path: path(&at),
+            keep,
+            null_counts_as_missing,
+        },
+    )
 }
 
 fn drop_event() -> impl Strategy<Value = Rule> {
