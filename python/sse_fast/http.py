@@ -1,0 +1,117 @@
+"""Headers of a response that is rewritten on its way (RFC 9110).
+
+>>> event_stream_headers({"Content-Type": "text/event-stream", "Content-Length": "12", "X-Request-Id": "r1"})
+... # doctest: +NORMALIZE_WHITESPACE
+[('content-type', 'text/event-stream'), ('x-request-id', 'r1'),
+ ('cache-control', 'no-cache, no-transform'), ('x-accel-buffering', 'no')]
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Set
+from typing import Any
+
+__all__ = ["Headers", "event_stream_headers", "is_event_stream", "is_json", "rewritten_headers"]
+
+Headers = Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str, str] | tuple[bytes, bytes]]
+"""Headers of httpx, aiohttp or Starlette, any other mapping, or pairs of name and value such as ASGI's."""
+
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Meant for one connection alone (RFC 9110, 7.6.1), as is what Connection names."""
+OF_THE_BYTES = frozenset(
+    {
+        "accept-ranges",
+        "content-digest",
+        "content-encoding",
+        "content-length",
+        "content-md5",
+        "content-range",
+        "digest",
+        "etag",
+        "last-modified",
+        "repr-digest",
+    }
+)
+"""True of the very bytes that the body had before it was decoded and rewritten."""
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_BREAKS_OUT = re.compile(r"[\r\n\0]")
+
+
+def event_stream_headers(upstream: Headers) -> list[tuple[str, str]]:
+    """The headers to answer with, names in lower case: those of the upstream, made right for a rewritten event stream.
+
+    - Out: hop-by-hop headers and what Connection names, Content-Length, Content-Encoding, and what describes the old
+      bytes (ETag, Last-Modified, digests, ranges).
+    - In: ``cache-control: no-cache, no-transform`` (proxies that compress hold events back) and ``x-accel-buffering:
+      no`` (nginx), whatever the upstream says; ``content-type: text/event-stream; charset=utf-8`` where it says none.
+    - All else stays, in order, repeated ones too: request ids, rate limits, each Set-Cookie.
+
+    Bytes are read as latin-1. Raises `ValueError` for a name that is no token (RFC 9110, 5.1) and for a value with CR,
+    LF or NUL.
+    """
+    items = _items(upstream)
+    named = {
+        option.strip(" \t").lower() for name, value in items if name == "connection" for option in value.split(",")
+    }
+    kept = rewritten_headers(items, without=HOP_BY_HOP | named | {"cache-control", "x-accel-buffering"})
+    if all(name != "content-type" for name, _ in kept):
+        kept.append(("content-type", "text/event-stream; charset=utf-8"))
+    return [*kept, ("cache-control", "no-cache, no-transform"), ("x-accel-buffering", "no")]
+
+
+def rewritten_headers(headers: Headers, *, without: Set[str] = frozenset()) -> list[tuple[str, str]]:
+    """The headers that stay true of any body that is decoded and rewritten, less those named (in lower case)."""
+    return [(name, value) for name, value in _items(headers) if name not in OF_THE_BYTES and name not in without]
+
+
+def _items(headers: Any) -> list[tuple[str, str]]:
+    # httpx joins repeated headers in items(), which Set-Cookie does not survive.
+    for method in ("multi_items", "items"):
+        if hasattr(headers, method):
+            headers = getattr(headers, method)()
+            break
+    return [_item(name, value) for name, value in headers]
+
+
+def _item(name: Any, value: Any) -> tuple[str, str]:
+    name, value = _text(name), _text(value)
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"header name {name!r} is no token: take it out before it reaches the client")
+    if _BREAKS_OUT.search(value):
+        raise ValueError(f"header {name!r} has CR, LF or NUL in its value: take it out before it reaches the client")
+    return name.lower(), value.strip(" \t")
+
+
+def _text(part: Any) -> str:
+    if isinstance(part, bytes):
+        return part.decode("latin-1")
+    if isinstance(part, str):
+        return part
+    raise TypeError(f"a header's name and value are str or bytes, not {type(part).__name__}")
+
+
+def is_event_stream(content_type: str | bytes | None) -> bool:
+    """Is it ``text/event-stream``, in any case and with any parameters?"""
+    return _media_type(content_type) == "text/event-stream"
+
+
+def is_json(content_type: str | bytes | None) -> bool:
+    """Is it ``application/json``, or any type with the suffix ``+json`` (RFC 6839, 3.1)?"""
+    media_type = _media_type(content_type)
+    return media_type == "application/json" or media_type.endswith("+json")
+
+
+def _media_type(content_type: str | bytes | None) -> str:
+    return _text(content_type or "").partition(";")[0].strip(" \t").lower()
