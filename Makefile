@@ -53,8 +53,9 @@ $(BENCH_VENV)/tools: benches/requirements.lock
 bench: $(BENCH_VENV)/tools target/wheels/built ## time against the rivals, rewrite the figures of benches/README.md
 	$(BENCH_VENV)/bin/python -m pip install --quiet --no-deps --no-index --force-reinstall --find-links target/wheels sse_fast
 	if command -v npm >/dev/null; then npm ci --silent --prefix benches/node; fi
-	$(BENCH_VENV)/bin/python -m pytest benches/test_streams.py
+	$(BENCH_VENV)/bin/python -m pytest benches/test_streams.py benches/test_aio.py
 	$(BENCH_VENV)/bin/python benches/run.py --write
+	$(BENCH_VENV)/bin/python benches/aio.py --write
 
 gate: ## compare instruction counts with benches/instructions.json (needs valgrind)
 	benches/gate
