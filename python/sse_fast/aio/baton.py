@@ -8,7 +8,7 @@ documentation, "Extending asyncio").
 """
 
 import asyncio
-from asyncio.tasks import _enter_task, _leave_task, current_task
+from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Callable, Generator
 from contextvars import Context
 from typing import Any
@@ -35,13 +35,12 @@ class Baton:
         """A task waits."""
         return self._wake is not None
 
-    def pass_on(self) -> None:
-        """Run the task that waits, if one does, until it waits for something again."""
+    def pass_on(self, task: asyncio.Task[Any] | None) -> None:
+        """Run the task that waits, if one does, until it waits again; ``task`` is the one that runs now."""
         wake = self._wake
         if wake is None:
             return
         self._wake = None
-        task = current_task(self._loop)
         if task is None:
             self._context.run(wake, self)
             return

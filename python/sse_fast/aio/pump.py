@@ -86,7 +86,7 @@ class Pump:
                 self._passage.leave(with_all=False)
             if self._drain_timeout is not None and not self._ended and not self._passage.is_terminal:
                 self._drain(self._drain_timeout)
-                self._asker.pass_on()
+                self._asker.pass_on(asyncio.current_task())
             elif self._task is not None:
                 self._task.cancel()
         if not self._drains:
@@ -118,8 +118,8 @@ class Pump:
         if self._task is None:
             self._task = asyncio.create_task(self._read())
             self._task.add_done_callback(self._tell_the_end)
-        else:
-            self._rest.pass_on()
+        elif self._rest.is_awaited:
+            self._rest.pass_on(asyncio.current_task())
 
     async def _read(self) -> None:
         self._began = True
@@ -130,7 +130,7 @@ class Pump:
                     continue
                 self._output = output
                 self._asked = False
-                self._asker.pass_on()
+                self._asker.pass_on(self._task)
                 if self._closed and not self._drains:  # The source answered the cancel with a chunk.
                     break
                 if not self._asked:
@@ -142,7 +142,7 @@ class Pump:
         if not task.cancelled():
             task.exception()  # Who asks gets it; after a drain nobody does.
         self._ended = True
-        self._asker.pass_on()
+        self._asker.pass_on(None)
 
     # The clock. It runs while somebody waits: a client that does not ask is no idle upstream.
 
@@ -181,7 +181,7 @@ class Pump:
             self._silent_since = now
             if beat := self._passage.beat():
                 self._output = beat
-                self._asker.pass_on()
+                self._asker.pass_on(None)
                 return
         self._set_timer()
 
