@@ -144,6 +144,11 @@ class Passage:
         decide = getattr(self._dialect, "is_terminal", None)
         if decide is not None:
             return bool(decide(self.report))
+        return self.is_done
+
+    @property
+    def is_done(self) -> bool:
+        """`[DONE]` has come, after which nothing comes."""
         stats = getattr(self.rewriter, "stats", None)
         return stats is not None and bool(stats.done)
 
@@ -166,7 +171,7 @@ class Passage:
             raise TruncatedError("the upstream ended in the middle of an event")
         if self._first_data is None and output:
             self._look_for_data(output)
-        decide = getattr(self._dialect, "is_terminal", None)
+        decide = getattr(self._dialect, "is_complete", None) or getattr(self._dialect, "is_terminal", None)
         if decide is not None and not decide(self.report):
             raise TruncatedError("the upstream ended without the event that ends a stream", output)
         return self._to_client(output)

@@ -84,7 +84,7 @@ class Pump:
                 self._timer.cancel()
             if self._output is not None:
                 self._passage.leave(with_all=False)
-            if self._drain_timeout is not None and not self._ended and not self._passage.is_terminal:
+            if self._drain_timeout is not None and not self._ended and not self._passage.is_done:
                 self._drain(self._drain_timeout)
                 self._asker.pass_on(asyncio.current_task())
             elif self._task is not None:

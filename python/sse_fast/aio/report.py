@@ -46,5 +46,8 @@ class Dialect(Protocol):
     def is_terminal(self, report: StreamReport, /) -> bool:
         """Whether the stream has had the event that ends it; unless given, any end between two events is good."""
 
+    def is_complete(self, report: StreamReport, /) -> bool:
+        """Whether an upstream that ends now has said all; ``is_terminal`` unless given."""
+
     def error_event(self, error: BaseException, report: StreamReport, /) -> bytes:
         """Whole blocks that tell the client of the error; an ``error`` event with a JSON object unless given."""

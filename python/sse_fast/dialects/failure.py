@@ -1,0 +1,59 @@
+"""Errors as a client may know them: a status and a sentence, no host and no key."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Self
+
+from sse_fast.errors import TruncatedError
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong upstream."""
+
+    status: int
+    """504 where it took too long, 502 for anything else (RFC 9110, 15.6)."""
+    message: str
+    """A sentence for people."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> Self:
+        """What an exception comes to. The timeouts of httpx are no `TimeoutError`; their names say what they are."""
+        if isinstance(error, TimeoutError) or any("Timeout" in kind.__name__ for kind in type(error).__mro__):
+            return cls(504, "the upstream did not answer in time")
+        if isinstance(error, TruncatedError):
+            return cls(502, "the upstream ended before its answer was complete")
+        return cls(502, "the upstream failed before its answer was complete")
+
+    @property
+    def is_timeout(self) -> bool:
+        """It took too long."""
+        return self.status == 504
+
+    @property
+    def kind(self) -> str:
+        """A word for programs."""
+        return "upstream_timeout" if self.is_timeout else "upstream_error"
+
+    def openai(self) -> dict[str, Any]:
+        """As OpenAI's APIs say it in a JSON body."""
+        return {"error": {"message": self.message, "type": self.kind, "param": None, "code": str(self.status)}}
+
+    def event(self) -> bytes:
+        """An event that no API in particular would send."""
+        return block({"error": {"type": self.kind, "message": self.message}}, event="error")
+
+    def body(self) -> bytes:
+        """A JSON body that no API in particular would send."""
+        return text(self.openai())
+
+
+def text(value: Any) -> bytes:
+    """The JSON text of a value, compact."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def block(value: Any, *, event: str | None = None, ending: bytes = b"\n") -> bytes:
+    """A block with the value as its data."""
+    name = b"" if event is None else b"event: " + event.encode() + ending
+    return name + b"data: " + text(value) + ending * 2

@@ -1,0 +1,60 @@
+"""Google's Gemini, ``streamGenerateContent?alt=sse``, on Vertex, too.
+
+Every event is a whole response; lines end in CRLF, events have no names, and nothing but a ``finishReason`` tells the
+end. Without ``alt=sse`` the body is one JSON array of the same responses.
+"""
+
+from typing import Any
+
+from sse_fast.aio.report import StreamReport
+from sse_fast.dialects.dialect import Dialect
+from sse_fast.dialects.failure import Failure, block, text
+from sse_fast.dialects.usage import Usage, count, total
+
+
+def _usage(usage: Any) -> Usage:
+    # Thoughts are counted apart from the candidates.
+    answer, thoughts = count(usage, "candidatesTokenCount"), count(usage, "thoughtsTokenCount")
+    read, written = count(usage, "promptTokenCount"), total(None, answer, thoughts)
+    return Usage(
+        input=read,
+        output=written,
+        total=total(count(usage, "totalTokenCount"), read, written),
+        cached=count(usage, "cachedContentTokenCount"),
+        reasoning=thoughts,
+    )
+
+
+def _has_ended(report: StreamReport) -> bool:
+    return any(report.captured.get(name) is not None for name in ("finish_reason", "block_reason", "error"))
+
+
+def _error(failure: Failure) -> dict[str, Any]:
+    # Google has no status for 502 (google.rpc.Code).
+    code, status = (504, "DEADLINE_EXCEEDED") if failure.is_timeout else (503, "UNAVAILABLE")
+    return {"error": {"code": code, "message": failure.message, "status": status}}
+
+
+gemini = Dialect(
+    name="gemini",
+    paths=(":streamGenerateContent", ":generateContent"),
+    models=("$.modelVersion",),
+    body_models=("$.modelVersion", "$[*].modelVersion"),
+    usages=("$.usageMetadata",),
+    body_usages=("$.usageMetadata", "$[*].usageMetadata"),
+    observers={
+        "model": "$.modelVersion",
+        "id": "$.responseId",
+        "finish_reason": "$.candidates[*].finishReason",
+        "block_reason": "$.promptFeedback.blockReason",
+        "service_tier": "$.usageMetadata.serviceTier",
+        "error": "$.error",
+        "usage": "$.usageMetadata",
+    },
+    read_usage=lambda captured: _usage(captured.get("usage")),
+    read_body_usage=lambda body: _usage(body.get("usageMetadata")),
+    has_ended=_has_ended,
+    write_error=lambda failure, report: block(_error(failure), ending=b"\r\n"),
+    write_error_body=lambda failure: text(_error(failure)),
+    keep_alive=b": keep-alive\r\n\r\n",
+)

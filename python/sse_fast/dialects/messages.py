@@ -1,0 +1,68 @@
+"""Anthropic's Messages.
+
+Every event has a name. ``message_start`` holds the message with its model and what went in, ``message_delta`` why it
+stopped and what came out so far, the last one counting; ``message_stop`` ends the stream, ``[DONE]`` is unknown. The
+API sends ``ping`` events to keep a connection alive.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sse_fast.aio.report import StreamReport
+from sse_fast.dialects.dialect import Dialect
+from sse_fast.dialects.failure import Failure, block, text
+from sse_fast.dialects.usage import Usage, count, member, price, total
+
+
+def _usage(*objects: Any) -> Usage:
+    said: dict[str, Any] = {}
+    for each in objects:
+        if isinstance(each, Mapping):
+            said |= {name: value for name, value in each.items() if value is not None}
+    # Here alone the input does not include what came from the cache or went there.
+    inputs = [count(said, name) for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")]
+    read, written = total(None, *inputs), count(said, "output_tokens")
+    return Usage(
+        input=read,
+        output=written,
+        total=total(None, read, written),
+        cached=count(said, "cache_read_input_tokens"),
+        reasoning=count(member(said, "output_tokens_details"), "thinking_tokens"),
+        cost=price(said),
+    )
+
+
+def _has_ended(report: StreamReport) -> bool:
+    return report.captured.get("type") in ("message_stop", "error")
+
+
+def _error(failure: Failure) -> dict[str, Any]:
+    kind = "timeout_error" if failure.is_timeout else "api_error"
+    return {"type": "error", "error": {"type": kind, "message": failure.message}}
+
+
+messages = Dialect(
+    name="messages",
+    paths=("/messages", ":streamRawPredict", ":rawPredict"),
+    models=("$.message.model",),
+    body_models=("$.model",),
+    usages=("$.usage", "$.message.usage"),
+    body_usages=("$.usage",),
+    providers=("$.provider", "$.message.provider"),
+    observers={
+        "model": "$.message.model",
+        "id": "$.message.id",
+        "finish_reason": "$.delta.stop_reason",
+        "service_tier": "$.message.usage.service_tier",
+        "error": "$.error",
+        "usage_at_start": "$.message.usage",
+        "usage": "$.usage",
+        "type": "$.type",
+    },
+    read_usage=lambda captured: _usage(captured.get("usage_at_start"), captured.get("usage")),
+    read_body_usage=lambda body: _usage(body.get("usage")),
+    has_ended=_has_ended,
+    write_error=lambda failure, report: block(_error(failure), event="error"),
+    write_error_body=lambda failure: text(_error(failure)),
+    keep_alive=b'event: ping\ndata: {"type": "ping"}\n\n',
+)

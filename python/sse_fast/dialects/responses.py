@@ -1,0 +1,79 @@
+"""OpenAI's Responses.
+
+An event's name equals its ``type``, and each has the next ``sequence_number``. Six kinds of event hold the whole
+response with its model; one of ``response.completed``, ``response.incomplete``, ``response.failed`` and ``error`` ends
+the stream, ``[DONE]`` is unknown.
+"""
+
+from typing import Any
+
+from sse_fast.aio.report import StreamReport
+from sse_fast.dialects.dialect import Dialect
+from sse_fast.dialects.failure import Failure, block, text
+from sse_fast.dialects.usage import Usage, openai_usage
+from sse_fast.rules import Default, Renumber
+
+_ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
+
+
+def _usage(usage: Any) -> Usage:
+    return openai_usage(usage, input="input", output="output")
+
+
+def _has_ended(report: StreamReport) -> bool:
+    return report.captured.get("type") in _ENDS
+
+
+def _next_number(report: StreamReport) -> int:
+    last = report.captured.get("sequence_number")
+    if isinstance(last, int):
+        return last + 1
+    return report.stats.events - report.stats.dropped if report.stats is not None else 0
+
+
+def _error(failure: Failure, report: StreamReport) -> bytes:
+    # The API documents the members flat and servers nest them: clients look for either.
+    said = {"code": str(failure.status), "message": failure.message, "param": None}
+    event = {
+        "type": "error",
+        "sequence_number": _next_number(report),
+        **said,
+        "error": {"type": failure.kind, **said},
+    }
+    return block(event, event="error")
+
+
+def _repairs(response: str) -> tuple[Default, ...]:
+    return (
+        Default(f"{response}.usage.input_tokens_details.cached_tokens", 0),
+        Default(f"{response}.usage.output_tokens_details.reasoning_tokens", 0),
+    )
+
+
+responses = Dialect(
+    name="responses",
+    paths=("/responses(?:/resp[^/]*)?",),
+    models=("$.response.model",),
+    body_models=("$.model",),
+    usages=("$.response.usage",),
+    body_usages=("$.usage",),
+    providers=("$.response.provider", "$.provider"),
+    repairs=(*_repairs("$.response"), Renumber("$.sequence_number")),
+    body_repairs=_repairs("$"),
+    observers={
+        "model": "$.response.model",
+        "id": "$.response.id",
+        "finish_reason": "$.response.status",
+        "service_tier": "$.response.service_tier",
+        "error": "$.error",
+        "response_error": "$.response.error",
+        "usage": "$.response.usage",
+        "type": "$.type",
+        "sequence_number": "$.sequence_number",
+    },
+    read_usage=lambda captured: _usage(captured.get("usage")),
+    read_body_usage=lambda body: _usage(body.get("usage")),
+    has_ended=_has_ended,
+    write_error=_error,
+    write_error_body=lambda failure: text(failure.openai()),
+)
