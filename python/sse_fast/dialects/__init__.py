@@ -11,7 +11,7 @@ b'data: {"model":"our-model","usage":{"prompt_tokens":3,"completion_tokens":4}}\
 Usage(input=3, output=4, total=7, cached=None, reasoning=None, cost=6e-07)
 """
 
-from urllib.parse import urlsplit
+import re
 
 from sse_fast.dialects.chat_completions import chat_completions, completions
 from sse_fast.dialects.dialect import Dialect
@@ -52,5 +52,6 @@ def for_path(path: str) -> Dialect | None:
 
     Paths are those of OpenAI, Azure, OpenRouter, Anthropic, Google and Vertex, with any prefix.
     """
-    path = urlsplit(path).path.rstrip("/")
+    # By hand: for urlsplit "//chat/completions" has a host, and "//[" is an error.
+    path = re.split("[?#]", re.sub("^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", "", path))[0].rstrip("/")
     return next((dialect for dialect in DIALECTS if dialect.serves(path)), None)

@@ -8,13 +8,13 @@ from typing import Any, Literal, Self, TypedDict
 
 from sse_fast.aio.report import StreamReport
 from sse_fast.dialects.failure import Failure
-from sse_fast.dialects.usage import Usage, as_object
+from sse_fast.dialects.usage import Usage, parsed
 from sse_fast.rules import Capture, Condition, DropEvent, Map, Remove, Rename, Replace, Rule
 
 Reasoning = Literal["reasoning", "reasoning_content"]
 
 # What routers bill with, inside a usage object.
-COSTS = ("cost", "cost_details", "is_byok")
+COSTS = ("cost", "cost_details", "cost_in_usd_ticks", "is_byok", "market_cost")
 
 
 class Policies(TypedDict, total=False):
@@ -44,6 +44,8 @@ class Dialect:
     """The usage objects of an event."""
     body_usages: Sequence[str] = ()
     """Those of a JSON body."""
+    costs: Sequence[str] = ()
+    """Where else prices stand, in an event or a JSON body."""
     providers: Sequence[str] = ()
     """What tells who is behind a router, in an event or a JSON body."""
     reasonings: Sequence[str] = ()
@@ -58,7 +60,7 @@ class Dialect:
     """What `captures` observes, path by name: the last value that is not null."""
     read_usage: Callable[[Mapping[str, Any]], Usage] = lambda captured: Usage()
     """Six numbers of what the observers saw."""
-    read_body_usage: Callable[[Mapping[str, Any]], Usage] = lambda body: Usage()
+    read_body_usage: Callable[[Any], Usage] = lambda body: Usage()
     """The same of a JSON body."""
     has_ended: Callable[[StreamReport], bool] = lambda report: report.stats is not None and report.stats.done
     """The event that ends a stream has come."""
@@ -128,6 +130,7 @@ class Dialect:
             rules += [Map(path, model) for path in models]
         if strip_cost:
             rules += [Remove(f"{usage}.{cost}") for usage in usages for cost in COSTS]
+            rules += [Remove(path) for path in self.costs]
         if strip_provider:
             rules += [Remove(path) for path in self.providers]
         if reasoning is not None:
@@ -153,7 +156,7 @@ class Dialect:
 
     def body_usage(self, body: bytes | str) -> Usage:
         """What a JSON body says that it has used; nothing where it is no JSON."""
-        return self.read_body_usage(as_object(body))
+        return self.read_body_usage(parsed(body))
 
     def is_terminal(self, report: StreamReport) -> bool:
         """The event that ends a stream has come."""

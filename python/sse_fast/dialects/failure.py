@@ -50,7 +50,10 @@ class Failure:
 
 def text(value: Any) -> bytes:
     """The JSON text of a value, compact."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # a lone surrogate, in an id perhaps, has no UTF-8, only its escape
+        return json.dumps(value, separators=(",", ":")).encode()
 
 
 def block(value: Any, *, event: str | None = None, ending: bytes = b"\n") -> bytes:

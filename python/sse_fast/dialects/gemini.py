@@ -9,7 +9,7 @@ from typing import Any
 from sse_fast.aio.report import StreamReport
 from sse_fast.dialects.dialect import Dialect
 from sse_fast.dialects.failure import Failure, block, text
-from sse_fast.dialects.usage import Usage, count, total
+from sse_fast.dialects.usage import Usage, count, member, total
 
 
 def _usage(usage: Any) -> Usage:
@@ -23,6 +23,12 @@ def _usage(usage: Any) -> Usage:
         cached=count(usage, "cachedContentTokenCount"),
         reasoning=thoughts,
     )
+
+
+def _read_body_usage(body: Any) -> Usage:
+    responses = body if isinstance(body, list) else [body]
+    said = [usage for response in responses if (usage := member(response, "usageMetadata"))]
+    return _usage(said[-1]) if said else Usage()
 
 
 def _has_ended(report: StreamReport) -> bool:
@@ -52,7 +58,7 @@ gemini = Dialect(
         "usage": "$.usageMetadata",
     },
     read_usage=lambda captured: _usage(captured.get("usage")),
-    read_body_usage=lambda body: _usage(body.get("usageMetadata")),
+    read_body_usage=_read_body_usage,
     has_ended=_has_ended,
     write_error=lambda failure, report: block(_error(failure), ending=b"\r\n"),
     write_error_body=lambda failure: text(_error(failure)),

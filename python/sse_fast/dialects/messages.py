@@ -33,7 +33,12 @@ def _usage(*objects: Any) -> Usage:
 
 
 def _has_ended(report: StreamReport) -> bool:
-    return report.captured.get("type") in ("message_stop", "error")
+    return report.captured.get("type") in ("message_stop", "error") or report.captured.get("error") is not None
+
+
+def _may_end(report: StreamReport) -> bool:
+    # What comes after the end, a ping perhaps, hides its type.
+    return _has_ended(report) or report.captured.get("finish_reason") is not None
 
 
 def _error(failure: Failure) -> dict[str, Any]:
@@ -43,7 +48,7 @@ def _error(failure: Failure) -> dict[str, Any]:
 
 messages = Dialect(
     name="messages",
-    paths=("/messages", ":streamRawPredict", ":rawPredict"),
+    paths=("(?:^|/v1)/messages", "/publishers/anthropic/models/[^/]+:(?:streamRawPredict|rawPredict)"),
     models=("$.message.model",),
     body_models=("$.model",),
     usages=("$.usage", "$.message.usage"),
@@ -60,8 +65,9 @@ messages = Dialect(
         "type": "$.type",
     },
     read_usage=lambda captured: _usage(captured.get("usage_at_start"), captured.get("usage")),
-    read_body_usage=lambda body: _usage(body.get("usage")),
+    read_body_usage=lambda body: _usage(member(body, "usage")),
     has_ended=_has_ended,
+    may_end=_may_end,
     write_error=lambda failure, report: block(_error(failure), event="error"),
     write_error_body=lambda failure: text(_error(failure)),
     keep_alive=b'event: ping\ndata: {"type": "ping"}\n\n',

@@ -10,10 +10,14 @@ from typing import Any
 from sse_fast.aio.report import StreamReport
 from sse_fast.dialects.dialect import Dialect
 from sse_fast.dialects.failure import Failure, block, text
-from sse_fast.dialects.usage import Usage, openai_usage
-from sse_fast.rules import Default, Renumber
+from sse_fast.dialects.usage import Usage, member, openai_usage
+from sse_fast.rules import Capture, Default, Renumber
 
-_ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
+_ENDS = ("completed", "incomplete", "failed", "cancelled")
+
+
+# Seen where a repair numbers the events: captures see the numbers that came, a client those that leave.
+_RENUMBERED = "first_sequence_number"
 
 
 def _usage(usage: Any) -> Usage:
@@ -21,14 +25,16 @@ def _usage(usage: Any) -> Usage:
 
 
 def _has_ended(report: StreamReport) -> bool:
-    return report.captured.get("type") in _ENDS
+    seen = report.captured
+    return seen.get("finish_reason") in _ENDS or seen.get("type") == "error" or seen.get("error") is not None
 
 
 def _next_number(report: StreamReport) -> int:
-    last = report.captured.get("sequence_number")
-    if isinstance(last, int):
-        return last + 1
-    return report.stats.events - report.stats.dropped if report.stats is not None else 0
+    last, first = (report.captured.get(name) for name in ("sequence_number", _RENUMBERED))
+    if _RENUMBERED in report.captured or not isinstance(last, int):
+        events = report.stats.events - report.stats.invalid if report.stats is not None else 0
+        return events + (first if isinstance(first, int) else 0)
+    return last + 1
 
 
 def _error(failure: Failure, report: StreamReport) -> bytes:
@@ -57,8 +63,12 @@ responses = Dialect(
     body_models=("$.model",),
     usages=("$.response.usage",),
     body_usages=("$.usage",),
-    providers=("$.response.provider", "$.provider"),
-    repairs=(*_repairs("$.response"), Renumber("$.sequence_number")),
+    providers=("$.response.provider", "$.provider", "$.response.metadata.system_fingerprint"),
+    repairs=(
+        *_repairs("$.response"),
+        Renumber("$.sequence_number"),
+        Capture(_RENUMBERED, "$.sequence_number", keep="first", null_counts_as_missing=True),
+    ),
     body_repairs=_repairs("$"),
     observers={
         "model": "$.response.model",
@@ -66,13 +76,15 @@ responses = Dialect(
         "finish_reason": "$.response.status",
         "service_tier": "$.response.service_tier",
         "error": "$.error",
+        "error_code": "$.code",
+        "error_message": "$.message",
         "response_error": "$.response.error",
         "usage": "$.response.usage",
         "type": "$.type",
         "sequence_number": "$.sequence_number",
     },
     read_usage=lambda captured: _usage(captured.get("usage")),
-    read_body_usage=lambda body: _usage(body.get("usage")),
+    read_body_usage=lambda body: _usage(member(body, "usage")),
     has_ended=_has_ended,
     write_error=_error,
     write_error_body=lambda failure: text(failure.openai()),

@@ -1,6 +1,7 @@
 """What a model has used, in the same six numbers for every API."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,13 +48,25 @@ def total(said: int | None, *parts: int | None) -> int | None:
 def count(usage: Any, name: str) -> int | None:
     """A number of tokens."""
     value = member(usage, name)
-    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    return int(value) if _is_finite(value) else None
 
 
 def price(usage: Any) -> float | None:
     """The price."""
     value = member(usage, "cost")
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if isinstance(value, Mapping):  # Perplexity's parts and their sum
+        value = value.get("total_cost")
+    return float(value) if _is_finite(value) else None
+
+
+def _is_finite(value: Any) -> bool:
+    # Python reads NaN, 1e400 and integers past any float, and whoever bills must not fail by them.
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def member(value: Any, name: str) -> Any:
@@ -61,10 +74,9 @@ def member(value: Any, name: str) -> Any:
     return value.get(name) if isinstance(value, Mapping) else None
 
 
-def as_object(body: bytes | str) -> Mapping[str, Any]:
-    """A JSON text's object, an empty one where it holds none."""
+def parsed(body: bytes | str) -> Any:
+    """The value of a JSON text; None where it is none."""
     try:
-        value = json.loads(body)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
+        return json.loads(body)
+    except (RecursionError, ValueError):
+        return None
