@@ -62,5 +62,6 @@ gemini = Dialect(
     has_ended=_has_ended,
     write_error=lambda failure, report: block(_error(failure), ending=b"\r\n"),
     write_error_body=lambda failure: text(_error(failure)),
-    keep_alive=b": keep-alive\r\n\r\n",
+    # Google's SDK takes a comment for JSON; a blank line alone is nothing to anybody.
+    keep_alive=b"\r\n",
 )
