@@ -302,6 +302,35 @@ async def test_the_dialect_writes_the_error_and_knows_the_end(mode: dict[str, An
     assert stream.report.outcome == "completed"
 
 
+@pytest.mark.parametrize("tail", [b"event: x\n", b"id: 7", b": c\r\nevent: x\r\n", b"data", b"id: 1\nretry: 3\n"])
+async def test_an_event_whose_data_never_came_is_half_an_event(tail: bytes) -> None:
+    stream = Stream(Upstream(event(1), tail))
+    assert await stream.read_until_it_raises(TruncatedError) == [event(1, "alias")]
+    assert stream.report.outcome == "truncated"
+
+
+@pytest.mark.parametrize(
+    "tail", [b": c\n", b": c", b"retry: 3\n", b'{"error": {\n  "code": 503\n}}\n', b"\xef\xbb\xbf"]
+)
+async def test_what_is_no_event_is_no_half_event(tail: bytes) -> None:
+    stream = Stream(Upstream(event(1), tail))
+    assert b"".join(await stream.read()) == event(1, "alias") + tail
+    assert stream.report.outcome == "completed"
+
+
+async def test_no_timeout_comes_while_a_source_is_closed() -> None:
+    class Slow(Upstream):
+        async def aclose(self) -> None:
+            await asyncio.sleep(5 * MOMENT)
+            await super().aclose()
+
+    for script, outcome in [([event(1)], "completed"), ([event(1), OSError()], "upstream_error")]:
+        stream = Stream(Slow(*script), errors="event", idle_timeout=2 * MOMENT, heartbeat=MOMENT)
+        first, *_ = await stream.read()
+        assert first == event(1, "alias")
+        assert stream.report.outcome == outcome
+
+
 @every_mode
 async def test_an_error_of_the_rewriter_comes_after_what_was_whole(mode: dict[str, Any]) -> None:
     for errors in "raise", "event":

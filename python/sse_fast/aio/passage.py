@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable
 from typing import Any, Literal, Protocol
@@ -13,6 +14,8 @@ from sse_fast.errors import IdleTimeoutError, TruncatedError
 logger = logging.getLogger("sse_fast")
 
 BOM = b"\xef\xbb\xbf"
+# Comments and JSON without a field name, as some errors come, are no event that could be half.
+OF_AN_EVENT = re.compile(rb"(?:^|[\r\n])(?:data|event|id)(?=[:\r\n]|$)")
 KEEP_ALIVE = b": keep-alive\n\n"
 
 
@@ -166,7 +169,7 @@ class Passage:
         at_boundary = self.at_boundary
         output = self.rewriter.finish()
         stats = getattr(self.rewriter, "stats", None)
-        if stats is not None and stats.truncated:
+        if stats is not None and (stats.truncated or self._is_half(output)):
             self._ended_at_boundary = at_boundary
             raise TruncatedError("the upstream ended in the middle of an event")
         if self._first_data is None and output:
@@ -175,6 +178,10 @@ class Passage:
         if decide is not None and not decide(self.report):
             raise TruncatedError("the upstream ended without the event that ends a stream", output)
         return self._to_client(output)
+
+    def _is_half(self, output: bytes) -> bool:
+        """Whether it begins an event whose data never came."""
+        return not self.at_boundary and OF_AN_EVENT.search(output) is not None
 
     def salvage(self, error: Exception) -> bytes:
         """Reading or rewriting raised: what was whole before."""

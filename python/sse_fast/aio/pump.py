@@ -171,7 +171,8 @@ class Pump:
 
     def _ring(self) -> None:
         self._timer = None
-        if not self._asker.is_awaited:
+        # Closing takes its time, and is neither idle nor alive.
+        if not self._asker.is_awaited or self._passage.closing:
             return
         now = time.monotonic()
         if self._idle_timeout is not None and self._idle(now) >= self._idle_timeout:

@@ -172,6 +172,8 @@ async def _outputs(upstream: Source, passage: Passage) -> AsyncGenerator[bytes, 
             async for chunk in upstream.iterator:
                 if output := passage.rewrite(chunk):
                     yield output
+            if passage.closed and not passage.left:
+                return  # What another task has closed is no end.
             if output := passage.finish():
                 yield output
         except (Exception, asyncio.CancelledError) as raised:
