@@ -120,7 +120,7 @@ class Life:
         return f"{vars(self)}\n{vars(self.source)}"
 
     def _on_end(self, report: StreamReport) -> None:
-        assert self.source.closings == self.source.closed == 1 or self.random is None
+        assert self.source.closings == self.source.closed == 1
         self.reports.append(report)
         self.over.set()
 
@@ -138,6 +138,8 @@ class Life:
         if self.stream is not None:
             await self.stream.aclose()  # as by `async with`, if the task was cancelled before it came that far
         await soon(self._closing())
+        for tap in self.taps:
+            await soon(tap.read())  # it has ended, too
         self._judge()
 
     async def _closing(self) -> None:
@@ -228,8 +230,6 @@ class Life:
             assert report.outcome in ("upstream_error", "truncated", "idle_timeout")
         if report.outcome == "completed" and all_came:
             assert report.captured["usage"] == USAGE
-        for tap in self.taps:
-            assert not tap._open
 
 
 def whole_length(data: bytes, *, ends_well: bool) -> int:
