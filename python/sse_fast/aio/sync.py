@@ -32,6 +32,7 @@ class RewriteIterator:
         # The iterator and what gave it: each once, innermost first.
         owners = {id(each): each for each in (iterator, source)}
         self._closers = [owner.close for owner in owners.values() if hasattr(owner, "close")]
+        self._close_error: Exception | None = None
         self._passage = passage
         self._outputs = self._read(iterator)
 
@@ -69,6 +70,7 @@ class RewriteIterator:
                 if output := passage.finish():
                     yield output
             except Exception as error:
+                self._close_source()
                 if output := passage.salvage(error):
                     yield output
                 if output := passage.fail(error):
@@ -80,10 +82,12 @@ class RewriteIterator:
             self._end()
 
     def _end(self) -> None:
-        close_error: Exception | None = None
+        self._close_source()
+        self._passage.conclude(self._close_error)
+
+    def _close_source(self) -> None:
         while self._closers:
             try:
                 self._closers.pop(0)()
             except Exception as error:
-                close_error = close_error or error
-        self._passage.conclude(close_error)
+                self._close_error = self._close_error or error

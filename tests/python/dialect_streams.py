@@ -1,0 +1,577 @@
+"""Streams and bodies of each API, and what the options of a dialect come to, computed naively from parsed events.
+
+The fixtures are written for these tests; recorded streams come from the corpus, where it is present.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import functools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from oracle import Block, blocks_of, expected
+from test_corpus import CORPUS
+
+TEXT = "naïve 😀 漢字"
+
+
+def block(value: Any, event: str | None = None, end: str = "\n", *, spaced: bool = False) -> bytes:
+    text = json.dumps(value, ensure_ascii=False, separators=None if spaced else (",", ":"))
+    name = "" if event is None else f"event: {event}{end}"
+    return f"{name}data: {text}{end}{end}".encode()
+
+
+def named(*values: dict, spaced: bool = False) -> bytes:
+    """Events whose name is their type."""
+    return b"".join(block(value, value["type"], spaced=spaced) for value in values)
+
+
+# Fixtures ----------------------------------------------------------------------------------------------
+
+DONE = b"data: [DONE]\n\n"
+
+
+def chunk(delta: dict | None, finish: str | None = None, **more: Any) -> dict:
+    choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish}]
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "x-1",
+        "choices": choices,
+    } | more
+
+
+CHAT_USAGE = {
+    "prompt_tokens": 9,
+    "completion_tokens": 5,
+    "total_tokens": 14,
+    "prompt_tokens_details": {"cached_tokens": 4},
+    "completion_tokens_details": {"reasoning_tokens": 2},
+}
+COST = {"cost": 6e-07, "is_byok": False, "cost_details": {"upstream_inference_cost": None}}
+
+CHAT = {
+    "plain": block(chunk({"role": "assistant", "content": ""}, usage=None, obfuscation="abc"))
+    + block(chunk({"content": TEXT}, usage=None, service_tier="default", obfuscation="q"))
+    + block(chunk({}, "stop", usage=None))
+    + block(chunk(None, usage=CHAT_USAGE, obfuscation=""))
+    + DONE,
+    "router": b": ROUTER PROCESSING\n\n" * 2
+    + block(
+        chunk({"role": "assistant", "content": "", "reasoning": TEXT, "reasoning_details": [{"data": "c2ln"}]})
+        | {"provider": "P", "system_fingerprint": "fp_1"},
+        spaced=True,
+    )
+    + block(
+        chunk({"content": TEXT}, "stop") | {"choices": [{"delta": {"content": ""}, "native_finish_reason": "STOP"}]}
+    )
+    + block(chunk({"content": ""}, "stop", provider="P", usage=CHAT_USAGE | COST))
+    + DONE,
+    "odd": b"retry: 3000\n\nevent: ping\n\ndata:\n\n"
+    + block(chunk({"role": None, "content": TEXT}))
+    + block(chunk({"role": "", "reasoning_content": "a", "content": None}))
+    + block({"id": "chatcmpl-1", "model": "x-1"})
+    + block(chunk({"reasoning_content": "a", "reasoning": "b"}, "length"))
+    + block(chunk(None, usage={"prompt_tokens": 1, "total_tokens": 1, "prompt_tokens_details": {"audio_tokens": 0}}))
+    + DONE,
+    "azure": block({"choices": [], "created": 0, "id": "", "model": "", "prompt_filter_results": [{"prompt_index": 0}]})
+    + block(chunk({"content": TEXT}))
+    + block(chunk({}, "content_filter"))
+    + DONE,
+    "usage in a choice": block(chunk({"content": TEXT}, "stop"))
+    + block(
+        chunk({})
+        | {
+            "choices": [
+                {"delta": {}, "usage": {"prompt_tokens": 2, "completion_tokens": 1, "prompt_tokens_details": {}}}
+            ]
+        }
+    )
+    + DONE,
+    "usage of groq": block(chunk({"content": TEXT}, "stop", x_groq={"id": "r", "usage": {"prompt_tokens": 2} | COST}))
+    + DONE,
+    "gateway": block(chunk({"content": TEXT}, system_fingerprint="fp"))
+    + block(
+        chunk(
+            {"provider_metadata": {"gateway": {"cost": "0.1", "marketCost": "0.1", "routing": {"model": "x"}}}}, "stop"
+        )
+        | {"usage": {"prompt_tokens": 2, "cost": {"total_cost": 0.5}, "market_cost": 0.1, "cost_in_usd_ticks": 7}}
+    )
+    + block(chunk(None, x_groq={"usage_breakdown": {"models": [{"model": "x-1", "usage": {"total_tokens": 1}}]}}))
+    + block({"error": {"code": 502, "message": "no", "metadata": {"provider_name": "P", "raw": "r"}}}),
+    "cache hits": b": keep-alive\n\n"
+    + block(chunk({"reasoning_content": TEXT, "content": None}))
+    + block(chunk({}, "stop", usage={"prompt_tokens": 8, "completion_tokens": 1, "prompt_cache_hit_tokens": 6}))
+    + DONE,
+    "two choices": block(chunk({"content": TEXT}) | {"choices": [{"index": 0, "delta": {}}, {"index": 1, "delta": {}}]})
+    + block(chunk(None) | {"choices": [{"delta": {}, "finish_reason": None}, {"delta": {}, "finish_reason": "stop"}]}),
+    "no done": block(chunk({"content": TEXT})) + block(chunk({}, "stop")),
+    "no final blank line": block(chunk({"content": TEXT}, "stop", usage=CHAT_USAGE | COST))[:-2],
+    "error": block(chunk({"content": TEXT}))
+    + block(chunk({"content": ""}, "error", provider="P", error={"code": 502, "message": "no"})),
+    "cut": block(chunk({"content": TEXT})) + block(chunk({"content": TEXT}))[:-9],
+    "early end": block(chunk({"content": TEXT})),
+}
+
+COMPLETIONS = {
+    "plain": block({"id": "c", "model": "x-1", "choices": [{"text": TEXT, "index": 0, "finish_reason": None}]})
+    + block({"id": "c", "model": "x-1", "choices": [{"text": "", "index": 0, "finish_reason": "stop"}]})
+    + block({"id": "c", "model": "x-1", "choices": [], "usage": CHAT_USAGE | COST})
+    + DONE,
+    "odd": block({"id": "c", "model": "x-1", "usage": {"prompt_tokens": 1, "prompt_tokens_details": {}}}) + DONE,
+}
+
+START_USAGE = {"input_tokens": 3, "cache_creation_input_tokens": 20, "cache_read_input_tokens": 100, "output_tokens": 1}
+PING = b'event: ping\ndata: {"type": "ping"}\n\n'
+
+
+def message_start(**usage: Any) -> dict:
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "x-1", "content": []}
+    message |= {"stop_reason": None, "stop_sequence": None, "usage": START_USAGE | usage}
+    return {"type": "message_start", "message": message}
+
+
+def delta(value: dict, index: int = 0) -> dict:
+    return {"type": "content_block_delta", "index": index, "delta": value}
+
+
+def message_end(stop: str, **usage: Any) -> bytes:
+    usage = {"output_tokens": 7} | usage
+    return named(
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": stop, "stop_sequence": None}, "usage": usage},
+        {"type": "message_stop"},
+    )
+
+
+TEXT_BLOCK = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+MESSAGES = {
+    "plain": named(message_start(service_tier="standard"), TEXT_BLOCK)
+    + PING
+    + named(delta({"type": "text_delta", "text": TEXT}), delta({"type": "text_delta", "text": "model"}), spaced=True)
+    + message_end("end_turn", cache_read_input_tokens=None),
+    "thoughts": named(
+        message_start(),
+        TEXT_BLOCK | {"content_block": {"type": "thinking", "thinking": "", "signature": ""}},
+        delta({"type": "thinking_delta", "thinking": TEXT}),
+        delta({"type": "signature_delta", "signature": "c2lnbmF0dXJl"}),
+    )
+    + message_end("max_tokens", input_tokens=4, output_tokens_details={"thinking_tokens": 5}),
+    "router": named({**message_start(**COST), "provider": "P"}, TEXT_BLOCK)
+    + named({"type": "message_start", "message": {"id": "msg_1", "model": "x-1", "provider": "P", "role": "assistant"}})
+    + named(delta({"type": "text_delta", "text": TEXT}))
+    + message_end("end_turn", **COST),
+    "no final blank line": named(message_start(), TEXT_BLOCK) + message_end("end_turn")[:-1],
+    "more after the end": named(message_start(), TEXT_BLOCK) + message_end("end_turn") + PING,
+    "error": named(message_start(), {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
+    "cut": named(message_start(), TEXT_BLOCK)[:-9],
+    "early end": named(message_start(), TEXT_BLOCK),
+}
+
+RESPONSES_USAGE = {
+    "input_tokens": 9,
+    "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 0},
+    "output_tokens": 5,
+    "output_tokens_details": {"reasoning_tokens": 2},
+    "total_tokens": 14,
+}
+
+
+def response(kind: str, number: int, status: str, **more: Any) -> dict:
+    said = {"id": "resp_1", "object": "response", "created_at": 1, "status": status, "model": "x-1", "output": []}
+    said |= {"parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "usage": None, "error": None} | more
+    return {"type": f"response.{kind}", "sequence_number": number, "response": said}
+
+
+def text_delta(number: int, text: str = TEXT) -> dict:
+    event = {"type": "response.output_text.delta", "sequence_number": number, "item_id": "msg_1", "output_index": 0}
+    return event | {"content_index": 0, "delta": text, "logprobs": [], "obfuscation": "xyz"}
+
+
+def unnumbered(event: dict) -> dict:
+    return {name: value for name, value in event.items() if name != "sequence_number"}
+
+
+BEGIN = (response("created", 0, "in_progress"), response("in_progress", 1, "in_progress"))
+RESPONSES = {
+    "plain": named(*BEGIN, text_delta(2), text_delta(3, "model"))
+    + named(response("completed", 4, "completed", usage=RESPONSES_USAGE, service_tier="default"), spaced=True),
+    "incomplete": named(*BEGIN, text_delta(2))
+    + named(
+        response(
+            "incomplete",
+            3,
+            "incomplete",
+            incomplete_details={"reason": "max_output_tokens"},
+            usage={"input_tokens": 1, "output_tokens": 2, "input_tokens_details": {}, "output_tokens_details": {}}
+            | COST,
+        )
+    ),
+    "unnumbered": named(*map(unnumbered, [*BEGIN, text_delta(2)]))
+    + b"retry: 10\n\n"
+    + named(unnumbered(response("completed", 0, "completed", usage=RESPONSES_USAGE))),
+    "gaps": named(response("created", 5, "in_progress"), text_delta(7), text_delta(7))
+    + named(response("completed", 90, "completed", usage=RESPONSES_USAGE)),
+    "reasoning": named(
+        *BEGIN,
+        {
+            "type": "response.output_item.done",
+            "sequence_number": 2,
+            "output_index": 0,
+            "item": {"id": "rs_1", "type": "reasoning", "summary": [], "encrypted_content": "gAAAAA=="},
+        },
+        response("completed", 3, "completed", usage=RESPONSES_USAGE | COST, provider="P"),
+    ),
+    "failed": named(*BEGIN, response("failed", 2, "failed", error={"code": "server_error", "message": "no"})),
+    "error": named(*BEGIN, {"type": "error", "sequence_number": 2, "code": "x", "message": "no", "param": None}),
+    "nested error": named(*BEGIN, {"type": "error", "sequence_number": 2, "error": {"code": "x", "message": "no"}}),
+    "more after an error": named(
+        *BEGIN, {"type": "error", "sequence_number": 2, "error": {"code": "x"}}, text_delta(3)
+    ),
+    "no final blank line": named(*BEGIN, response("completed", 2, "completed", usage=RESPONSES_USAGE))[:-2],
+    "cut": named(*BEGIN, text_delta(2))[:-9],
+    "early end": named(*BEGIN),
+}
+
+
+def candidate(*parts: dict, finish: str | None = None, **usage: Any) -> dict:
+    said: dict[str, Any] = {"content": {"parts": [*parts], "role": "model"}, "index": 0}
+    if finish:
+        said["finishReason"] = finish
+    meta = {"promptTokenCount": 9, "totalTokenCount": 9} | usage
+    return {"candidates": [said], "usageMetadata": meta, "modelVersion": "x-1", "responseId": "r1"}
+
+
+def crlf(*values: dict) -> bytes:
+    return b"".join(block(value, end="\r\n", spaced=True) for value in values)
+
+
+GEMINI_USAGE = {
+    "candidatesTokenCount": 3,
+    "thoughtsTokenCount": 4,
+    "cachedContentTokenCount": 5,
+    "totalTokenCount": 16,
+    "serviceTier": "standard",
+}
+GEMINI = {
+    "plain": crlf(
+        candidate({"text": TEXT}),
+        candidate({"text": "modelVersion", "thoughtSignature": "c2ln"}),
+        candidate({"text": ""}, finish="STOP", **GEMINI_USAGE),
+    ),
+    "thoughts": crlf(
+        candidate({"text": TEXT, "thought": True}), candidate(finish="MAX_TOKENS", **GEMINI_USAGE, **COST)
+    ),
+    "blocked": crlf(
+        {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 2}, "modelVersion": "x-1"}
+    ),
+    "error": crlf(candidate({"text": TEXT}), {"error": {"code": 503, "message": "no", "status": "UNAVAILABLE"}}),
+    "no final blank line": crlf(candidate({"text": TEXT}), candidate(finish="STOP", **GEMINI_USAGE))[:-2],
+    "cut": crlf(candidate({"text": TEXT}), candidate({"text": TEXT}))[:-9],
+    "early end": crlf(candidate({"text": TEXT})),
+}
+
+STREAMS = {
+    "chat_completions": CHAT,
+    "messages": MESSAGES,
+    "responses": RESPONSES,
+    "gemini": GEMINI,
+    "completions": COMPLETIONS,
+}
+
+BODIES: dict[str, list[Any]] = {
+    "chat_completions": [
+        {
+            "id": "chatcmpl-1",
+            "model": "x-1",
+            "provider": "P",
+            "system_fingerprint": "fp",
+            "choices": [
+                {
+                    "message": {
+                        "role": "assistant",
+                        "content": TEXT,
+                        "reasoning": "r",
+                        "reasoning_details": [{"data": "s"}],
+                    },
+                    "native_finish_reason": "STOP",
+                    "finish_reason": "stop",
+                }
+            ],
+            "usage": CHAT_USAGE | COST | {"prompt_tokens_details": {}},
+        },
+        {"error": {"message": "no", "type": "invalid_request_error", "param": None, "code": None}},
+    ],
+    "messages": [
+        {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "model": "x-1",
+            "content": [{"type": "thinking", "thinking": TEXT, "signature": "c2ln"}],
+            "stop_reason": "end_turn",
+            "usage": START_USAGE | COST,
+        },
+        {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}},
+    ],
+    "responses": [
+        response("completed", 0, "completed", usage=RESPONSES_USAGE | COST)["response"],
+        response("completed", 0, "completed", usage={"input_tokens_details": {}, "output_tokens_details": {}})[
+            "response"
+        ],
+    ],
+    "gemini": [
+        candidate({"text": TEXT}, finish="STOP", **GEMINI_USAGE),
+        [candidate({"text": TEXT}), candidate({"text": ""}, finish="STOP", **GEMINI_USAGE, **COST)],
+        {"error": {"code": 404, "message": "no", "status": "NOT_FOUND"}},
+    ],
+    "completions": [{"id": "c", "model": "x-1", "choices": [{"text": TEXT}], "usage": CHAT_USAGE | COST}],
+}
+
+
+# Recorded streams --------------------------------------------------------------------------------------
+
+KINDS = {
+    "chat": "chat_completions",
+    "messages": "messages",
+    "responses": "responses",
+    "generate": "gemini",
+    "completions": "completions",
+}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One stream of an API, and the address it was recorded at."""
+
+    api: str
+    stream: bytes
+    endpoint: str = ""
+
+
+def _recorded() -> Iterator[tuple[str, Recording]]:
+    index = CORPUS / "index.tsv"
+    if not index.exists():
+        return
+    with index.open(encoding="utf-8") as lines:
+        for row in csv.DictReader(lines, delimiter="\t"):
+            file, api = CORPUS / row["file"], KINDS.get(row["api"].rpartition("-")[2])
+            if api is not None and file.exists():
+                yield file.stem, Recording(api, file.read_bytes(), row["endpoint"])
+
+
+RECORDED = dict(_recorded())
+OWN = {f"{api} {name}": Recording(api, stream) for api, streams in STREAMS.items() for name, stream in streams.items()}
+EVERY = OWN | RECORDED
+every_stream = pytest.mark.parametrize("recording", EVERY.values(), ids=EVERY)
+
+
+# The oracle --------------------------------------------------------------------------------------------
+
+MASK = {"x-1": "ours", "": "ours"}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "model": {"model": "ours/modèle"},
+    "models": {"model": MASK},
+    "strip_cost": {"strip_cost": True},
+    "strip_provider": {"strip_provider": True},
+    "repair": {"repair": True},
+    "drop_usage_chunk": {"drop_usage_chunk": True},
+    "reasoning": {"reasoning": "reasoning"},
+    "reasoning_content": {"reasoning": "reasoning_content"},
+}
+ALL: dict[str, Any] = {
+    "model": "ours",
+    "strip_cost": True,
+    "strip_provider": True,
+    "repair": True,
+    "drop_usage_chunk": True,
+    "reasoning": "reasoning",
+}
+ALL_OPTIONS = OPTIONS | {"all": ALL}
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number as it is spelled."""
+
+    text: str
+
+
+def spelled(text: bytes | str) -> Any:
+    return json.loads(text, parse_int=Number, parse_float=Number, parse_constant=Number)
+
+
+def spell(value: Any) -> str:
+    """The JSON text of what `spelled` gave."""
+    if isinstance(value, Number):
+        return value.text
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json.dumps(key)}:{spell(each)}" for key, each in value.items()) + "}"
+    return "[" + ",".join(map(spell, value)) + "]" if isinstance(value, list) else json.dumps(value)
+
+
+def at(value: Any, *names: str) -> list[dict]:
+    """The objects behind the names, lists gone through."""
+    found = value if isinstance(value, list) else [value]
+    for name in names:
+        found = [each[name] for each in found if isinstance(each, dict) and name in each]
+        found = [one for each in found for one in (each if isinstance(each, list) else [each])]
+    return [each for each in found if isinstance(each, dict)]
+
+
+def usages(api: str, value: Any, is_body: bool) -> list[dict]:
+    if api in ("chat_completions", "completions"):
+        places = [("usage",), ("choices", "usage"), ("x_groq", "usage")]
+    elif api == "messages":
+        places = [("usage",)] if is_body else [("usage",), ("message", "usage")]
+    elif api == "responses":
+        places = [("usage",)] if is_body else [("response", "usage")]
+    else:
+        places = [("usageMetadata",)]
+    return [usage for place in places for usage in at(value, *place)]
+
+
+def change(api: str, value: Any, options: dict[str, Any], *, is_body: bool = False) -> None:
+    """What the options come to, in place."""
+    if isinstance(value, list) and is_body and api == "gemini":
+        for each in value:
+            change(api, each, options, is_body=True)
+        return
+    if not isinstance(value, dict):
+        return
+    is_chat = api in ("chat_completions", "completions")
+    holder = {"messages": at(value, "message"), "responses": at(value, "response")}.get(api)
+    name = "modelVersion" if api == "gemini" else "model"
+    new = options.get("model")
+    models = [value] if holder is None or is_body else holder
+    for each in [*models, *at(value, "x_groq", "usage_breakdown", "models")] if is_chat else models:
+        if new is not None and name in each:
+            each[name] = new if isinstance(new, str) else new.get(each[name], each[name])
+    gateways = [each for part in ("delta", "message") for each in at(value, "choices", part, "provider_metadata")]
+    for usage in [*usages(api, value, is_body), *at(gateways, "gateway")] if options.get("strip_cost") else ():
+        for cost in ("cost", "cost_details", "cost_in_usd_ticks", "is_byok", "market_cost", "marketCost"):
+            usage.pop(cost, None)
+    if options.get("strip_provider"):
+        if api != "gemini":
+            value.pop("provider", None)
+        for each in holder or ():
+            each.pop("provider", None)
+        for each in at(value, "response", "metadata") if api == "responses" else ():
+            each.pop("system_fingerprint", None)
+        if is_chat:
+            value.pop("system_fingerprint", None)
+            for choice in at(value, "choices"):
+                choice.pop("native_finish_reason", None)
+            for each in [*at(value, "choices", "delta"), *at(value, "choices", "message")]:
+                each.pop("provider_metadata", None)
+            for each in at(value, "error", "metadata"):
+                each.pop("provider_name", None)
+    if options.get("repair"):
+        repair(api, value, is_body)
+    wanted = options.get("reasoning")
+    other = {"reasoning": "reasoning_content", "reasoning_content": "reasoning"}.get(wanted or "")
+    for each in [*at(value, "choices", "delta"), *at(value, "choices", "message")] if api == "chat_completions" else ():
+        if other in each and wanted not in each:
+            renamed = {wanted if key == other else key: each[key] for key in each}
+            each.clear()
+            each.update(renamed)
+
+
+def repair(api: str, value: dict, is_body: bool) -> None:
+    if api in ("chat_completions", "completions"):
+        for each in at(value, "choices", "delta") if api == "chat_completions" and not is_body else ():
+            if "role" in each and each["role"] in (None, ""):
+                del each["role"]
+        if not is_body:
+            value.setdefault("choices", [])
+        for usage in usages(api, value, is_body) if api == "chat_completions" or is_body else at(value, "usage"):
+            for details in at(usage, "prompt_tokens_details"):
+                details.setdefault("cached_tokens", Number("0"))
+    if api == "responses":
+        for usage in usages(api, value, is_body):
+            for details in at(usage, "input_tokens_details"):
+                details.setdefault("cached_tokens", Number("0"))
+            for details in at(usage, "output_tokens_details"):
+                details.setdefault("reasoning_tokens", Number("0"))
+
+
+def is_usage_chunk(api: str, value: Any) -> bool:
+    if api not in ("chat_completions", "completions") or not isinstance(value, dict) or value.get("choices") != []:
+        return False
+    return any("total_tokens" in usage for usage in at(value, "usage"))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One block that leaves: the block that came, and its payload's value where that changes."""
+
+    block: Block
+    value: Any = None
+    changes: bool = False
+
+
+@functools.lru_cache(8)
+def parsed(stream: bytes) -> tuple[list[tuple[Block, bytes, Any]], Block]:
+    """Each block of a stream, its payload and that as a value, None where it is no JSON; and what is left."""
+    _, blocks, tail = blocks_of(stream)
+    if tail.lines:
+        _, blocks, tail = blocks_of(expected(stream).output)
+    found = []
+    for each in blocks:
+        text, value = each.payload, None
+        with contextlib.suppress(ValueError):
+            value = spelled(text)
+        found.append((each, text, value))
+    return found, tail
+
+
+def wanted(api: str, stream: bytes, options: dict[str, Any]) -> list[Wanted]:
+    """The blocks that leave a rewriter with these options; what is left without a blank line comes last."""
+    blocks, tail = parsed(stream)
+    found: list[Wanted] = []
+    number: int | None = None
+    for each, text, before in blocks:
+        if options.get("repair") and not text:
+            continue
+        if before is None:
+            found.append(Wanted(each))
+            continue
+        value = spelled(text)
+        if options.get("drop_usage_chunk") and is_usage_chunk(api, value):
+            continue
+        change(api, value, options)
+        if options.get("repair") and api == "responses" and isinstance(value, dict):
+            if number is None:
+                number = int(value["sequence_number"].text) if "sequence_number" in value else 0
+            value["sequence_number"] = Number(str(number))
+            number += 1
+        found.append(Wanted(each, value, value != before))
+    return [*found, Wanted(tail)] if tail.lines else found
+
+
+def as_stream(blocks: list[Wanted]) -> bytes:
+    """The same as a stream, each changed payload written anew."""
+    out = b""
+    for each in blocks:
+        if each.changes:
+            rest = [line.content + line.ending for line in each.block.lines if line not in each.block.data]
+            out += b"data: " + spell(each.value).encode() + b"\n" + b"".join(rest)
+        else:
+            out += each.block.raw
+    return out
+
+
+@functools.lru_cache(8)
+def values_of(stream: bytes) -> tuple[Any, ...]:
+    """What a client parses of each event."""
+    found = []
+    for _, text, _ in parsed(stream)[0]:
+        with contextlib.suppress(ValueError):
+            found.append(json.loads(text))
+    return tuple(found)
