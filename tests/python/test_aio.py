@@ -769,3 +769,12 @@ def test_rewrite_iter_closes() -> None:
         assert [report.outcome for report in reports] == ["cancelled"]
         assert iterator.report == reports[0]
         assert list(iterator) == []
+
+
+def test_rewrite_iter_closes_before_it_tells_of_an_error() -> None:
+    upstream = SyncUpstream(event(1), OSError())
+    iterator = rewrite_iter(upstream, Rewriter(RULES), errors="event")
+    assert next(iterator) == event(1, "alias")
+    assert upstream.closings == 0
+    assert next(iterator).startswith(b"event: error\n")
+    assert upstream.closings == 1

@@ -781,6 +781,13 @@ def sequence_numbers(stream: bytes) -> list[int]:
     return [value["sequence_number"] for value in dialect_streams.values_of(stream)]
 
 
+def test_the_flat_error_of_responses_is_seen() -> None:
+    rewriter = Rewriter(responses.captures())
+    rewriter.feed(b'event: error\ndata: {"type":"error","code":"server_error","message":"oh","param":null}\n\n')
+    assert rewriter.captured["error"] is None
+    assert (rewriter.captured["error_code"], rewriter.captured["error_message"]) == ("server_error", "oh")
+
+
 @pytest.mark.parametrize("name", ["plain", "early end", "gaps"])
 def test_error_event_of_responses_counts_on(name):
     """F40."""
