@@ -331,6 +331,25 @@ async def test_no_timeout_comes_while_a_source_is_closed() -> None:
         assert stream.report.outcome == outcome
 
 
+async def test_a_source_that_takes_long_to_be_timed_out_is_timed_out_all_the_same() -> None:
+    class Stubborn:
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield event(1)
+            try:
+                await asyncio.sleep(LONG)
+            except asyncio.CancelledError:
+                for _ in range(3):  # as many timeouts ring meanwhile
+                    try:
+                        await asyncio.sleep(LONG)
+                    except asyncio.CancelledError:
+                        continue
+                raise
+
+    stream = Stream(Stubborn(), idle_timeout=MOMENT)
+    assert await stream.read_until_it_raises(IdleTimeoutError) == [event(1, "alias")]
+    assert stream.report.outcome == "idle_timeout"
+
+
 @every_mode
 async def test_an_error_of_the_rewriter_comes_after_what_was_whole(mode: dict[str, Any]) -> None:
     for errors in "raise", "event":

@@ -1,5 +1,6 @@
 """One stream on its way through a rewriter: what every kind of stream here, pulled or pushed, has in common."""
 
+import asyncio
 import json
 import logging
 import re
@@ -80,10 +81,25 @@ class Passage:
         self._duration: float | None = None
         self._events = 0
         self._begun = False
+        self._cancels = self._cancelling = 0
         # Where the output ended before `finish` gave half an event, which is thrown away.
         self._ended_at_boundary: bool | None = None
         # Behind a keep-alive the upstream's BOM would be part of its first line.
         self._drops_bom = False
+
+    def cancel(self, task: asyncio.Task[Any]) -> None:
+        """Cancel the task that reads, to make it tell of ``timeout`` or of the end."""
+        if not self._cancels:
+            self._cancelling = task.cancelling()
+        self._cancels += 1
+        task.cancel()
+
+    def takes_back_cancels(self, task: asyncio.Task[Any]) -> bool:
+        """Take back all that came from `cancel`; whether there were any and no others, as `asyncio.timeout` does."""
+        cancels, self._cancels = self._cancels, 0
+        for _ in range(cancels):
+            task.uncancel()
+        return cancels > 0 and task.cancelling() <= self._cancelling
 
     def tap(self, side: str, max_bytes: int) -> Tap:
         """A tap on what comes from the ``"upstream"`` or goes to the ``"client"`` from now on."""

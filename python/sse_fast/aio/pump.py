@@ -189,4 +189,4 @@ class Pump:
     def _time_out(self, seconds: float) -> None:
         self._passage.timeout = IdleTimeoutError(f"the upstream sent no event with data for {seconds:g} s")
         if self._task is not None:
-            self._task.cancel()
+            self._passage.cancel(self._task)

@@ -125,7 +125,7 @@ class RewriteStream:
             reader = _reader(self._outputs)
             if reader is None:
                 raise RuntimeError("another task reads this stream and cannot be found: cancel that task")
-            reader.cancel()
+            self._passage.cancel(reader)
         await over
 
     async def peek(self) -> Event | None:
@@ -203,7 +203,7 @@ def _meant(raised: Exception | asyncio.CancelledError, passage: Passage) -> Exce
     """
     task = asyncio.current_task()
     closed = passage.closed and not passage.left
-    if (passage.timeout is not None or closed) and task is not None and task.uncancel() == 0:
+    if task is not None and passage.takes_back_cancels(task):
         return passage.timeout
     if isinstance(raised, asyncio.CancelledError):
         raise raised
