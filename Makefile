@@ -67,7 +67,7 @@ wheel: $(VENV)/tools ## build the wheel into dist/
 	$(BIN)/maturin build --release --locked --out dist
 
 lock: $(VENV)/tools ## pin the tools anew
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-strip-extras \
 	  --custom-compile-command 'make lock' --group dev --all-extras --output-file requirements.lock pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-strip-extras \
 	  --custom-compile-command 'make lock' --output-file benches/requirements.lock benches/requirements.in
