@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
+import anyio
 import pytest
 from sse_fast import (
     Capture,
@@ -661,6 +662,17 @@ async def test_an_error_in_a_drain_is_in_the_report() -> None:
     slow.set()
     await tap.read()
     assert (stream.report.outcome, stream.report.error) == ("cancelled", error)
+
+
+@every_mode
+async def test_a_scope_of_anyio_knows_its_own_cancel(mode: dict[str, Any]) -> None:
+    stream = Stream(Upstream(event(1), asyncio.Event()), drain_timeout=MOMENT, **mode)
+    with anyio.move_on_after(MOMENT) as scope:
+        await stream.read()
+    assert scope.cancelled_caught
+    while not stream.reports:
+        await asyncio.sleep(0)
+    assert stream.report.outcome == "cancelled"
 
 
 # The report.

@@ -24,7 +24,7 @@ class Baton:
         self._loop = asyncio.get_running_loop()
         self._wake: Callable[[Any], object] | None = None
         self._context: Context
-        self._cancelled = False
+        self._cancelled: asyncio.CancelledError | None = None
 
     def __await__(self) -> Generator[Any, None, None]:
         self._asyncio_future_blocking = True
@@ -62,12 +62,13 @@ class Baton:
         wake, self._wake = self._wake, None
         if wake is None:
             return False
-        self._cancelled = True
+        # The message is how anyio knows its own cancels.
+        self._cancelled = asyncio.CancelledError() if msg is None else asyncio.CancelledError(msg)
         self._loop.call_soon(wake, self, context=self._context)
         return True
 
     def result(self) -> None:
         """What the task wakes to."""
-        if self._cancelled:
-            self._cancelled = False
-            raise asyncio.CancelledError
+        cancelled, self._cancelled = self._cancelled, None
+        if cancelled is not None:
+            raise cancelled
