@@ -1,4 +1,4 @@
-"""Headers of a response that is rewritten on its way (RFC 9110).
+"""Headers of a request that is passed on, and of a response that is rewritten on its way (RFC 9110).
 
 >>> event_stream_headers({"Content-Type": "text/event-stream", "Content-Length": "12", "X-Request-Id": "r1"})
 ... # doctest: +NORMALIZE_WHITESPACE
@@ -10,7 +10,14 @@ import re
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
-__all__ = ["Headers", "event_stream_headers", "is_event_stream", "is_json", "rewritten_headers"]
+__all__ = [
+    "Headers",
+    "end_to_end_headers",
+    "event_stream_headers",
+    "is_event_stream",
+    "is_json",
+    "rewritten_headers",
+]
 
 Headers = Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str, str] | tuple[bytes, bytes]]
 """Headers of httpx, aiohttp or Starlette, any other mapping, or pairs of name and value such as ASGI's."""
@@ -61,14 +68,24 @@ def event_stream_headers(upstream: Headers) -> list[tuple[str, str]]:
     Bytes are read as latin-1. Raises `ValueError` for a name that is no token (RFC 9110, 5.1) and for a value with CR,
     LF or NUL.
     """
-    items = _items(upstream)
-    named = {
-        option.strip(" \t").lower() for name, value in items if name == "connection" for option in value.split(",")
-    }
-    kept = rewritten_headers(items, without=HOP_BY_HOP | named | {"cache-control", "x-accel-buffering"})
+    kept = end_to_end_headers(upstream, without=OF_THE_BYTES | {"cache-control", "x-accel-buffering"})
     if all(name != "content-type" for name, _ in kept):
         kept.append(("content-type", "text/event-stream; charset=utf-8"))
     return [*kept, ("cache-control", "no-cache, no-transform"), ("x-accel-buffering", "no")]
+
+
+def end_to_end_headers(headers: Headers, *, without: Set[str] = frozenset()) -> list[tuple[str, str]]:
+    """The headers of a request or a response that a proxy passes on, less those named (in lower case).
+
+    Names come in lower case. Out: hop-by-hop headers and what Connection names (RFC 9110, 7.6.1). All else stays, in
+    order, repeated ones too. Bytes and errors are as for `event_stream_headers`.
+    """
+    items = _items(headers)
+    named = {
+        option.strip(" \t").lower() for name, value in items if name == "connection" for option in value.split(",")
+    }
+    out = HOP_BY_HOP | named | without
+    return [(name, value) for name, value in items if name not in out]
 
 
 def rewritten_headers(headers: Headers, *, without: Set[str] = frozenset()) -> list[tuple[str, str]]:
@@ -88,9 +105,9 @@ def _items(headers: Any) -> list[tuple[str, str]]:
 def _item(name: Any, value: Any) -> tuple[str, str]:
     name, value = _text(name), _text(value)
     if not _TOKEN.fullmatch(name):
-        raise ValueError(f"header name {name!r} is no token: take it out before it reaches the client")
+        raise ValueError(f"header name {name!r} is no token: take it out before it is passed on")
     if _BREAKS_OUT.search(value):
-        raise ValueError(f"header {name!r} has CR, LF or NUL in its value: take it out before it reaches the client")
+        raise ValueError(f"header {name!r} has CR, LF or NUL in its value: take it out before it is passed on")
     return name.lower(), value.strip(" \t")
 
 

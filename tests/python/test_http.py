@@ -10,7 +10,7 @@ from aiohttp import ClientResponse
 from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
-from sse_fast.http import event_stream_headers, is_event_stream, is_json, rewritten_headers
+from sse_fast.http import end_to_end_headers, event_stream_headers, is_event_stream, is_json, rewritten_headers
 from starlette.datastructures import Headers
 
 ADDED = [("cache-control", "no-cache, no-transform"), ("x-accel-buffering", "no")]
@@ -33,12 +33,37 @@ def answered(*pairs: tuple[str, str]) -> list[tuple[str, str]]:
     ],
 )
 def test_hop_by_hop_headers_go(name: str) -> None:
-    assert answered((name, "x"), ("x-kept", "1")) == [("x-kept", "1")]
+    pairs = [(name, "x"), ("x-kept", "1")]
+    assert answered(*pairs) == end_to_end_headers(pairs) == [("x-kept", "1")]
 
 
 def test_what_connection_names_goes_in_every_line_and_case() -> None:
     pairs = [("X-A", "1"), ("connection", "close, x-a"), ("Connection", "X-B ,\tx-c,"), ("x-b", "2"), ("X-C", "3")]
-    assert answered(*pairs, ("x-d", "4")) == [("x-d", "4")]
+    pairs.append(("x-d", "4"))
+    assert answered(*pairs) == end_to_end_headers(pairs) == [("x-d", "4")]
+
+
+def test_end_to_end_headers_are_all_the_others_in_order() -> None:
+    pairs = [
+        ("content-length", "12"),
+        ("content-encoding", "gzip"),
+        ("etag", '"e"'),
+        ("cache-control", "no-store"),
+        ("x-accel-buffering", "yes"),
+        ("cookie", "a=1"),
+        ("accept", "text/event-stream"),
+        ("cookie", "b=2"),
+        ("host", "example.com"),
+        ("authorization", "Bearer k"),
+        ("expect", "100-continue"),
+    ]
+    assert end_to_end_headers([*pairs, ("TE", "trailers")]) == pairs
+
+
+def test_end_to_end_headers_without_those_named() -> None:
+    pairs = [("Host", "a"), ("X-A", "1"), ("Connection", "X-A"), ("Content-Length", "3"), ("X-B", "2")]
+    assert end_to_end_headers(pairs, without={"host", "content-length"}) == [("x-b", "2")]
+    assert end_to_end_headers([]) == []
 
 
 @pytest.mark.parametrize(
@@ -141,18 +166,23 @@ def test_bytes_are_latin_1() -> None:
     assert event_stream_headers([(b"x-a", b"\xe9")])[0] == ("x-a", "é")
 
 
+each_kind = pytest.mark.parametrize("headers", [event_stream_headers, rewritten_headers, end_to_end_headers])
+
+
+@each_kind
 @pytest.mark.parametrize("value", ["a\r\nset-cookie: b", "a\nb", "a\rb", "a\0b", b"a\r\nb"])
-def test_a_value_that_would_break_out_is_refused(value) -> None:
+def test_a_value_that_would_break_out_is_refused(value, headers) -> None:
     name = b"X-A" if isinstance(value, bytes) else "X-A"
     with pytest.raises(ValueError, match=r"^header 'X-A' has CR, LF or NUL in its value: take it out") as caught:
-        event_stream_headers([(name, value)])
+        headers([(name, value)])
     assert "set-cookie" not in str(caught.value)  # values may be secrets
 
 
+@each_kind
 @pytest.mark.parametrize("name", ["", "x a", "x:a", ":status", "x\r\n", "é"])
-def test_a_name_that_is_no_token_is_refused(name: str) -> None:
+def test_a_name_that_is_no_token_is_refused(name: str, headers) -> None:
     with pytest.raises(ValueError, match="is no token"):
-        event_stream_headers([(name, "1")])
+        headers([(name, "1")])
 
 
 def test_what_is_no_text_is_refused() -> None:
