@@ -61,5 +61,28 @@ class IdleTimeoutError(SSEFastError, TimeoutError):
     """The upstream sent no event with data for ``idle_timeout`` seconds."""
 
 
+class RefusalError(SSEFastError):
+    """An error of one's own choice, told in the API's form as it is: its status and its message reach the client.
+
+    For what a gateway refuses by itself, before a stream (`sse_fast.dialects.Dialect.error_body`) or in one
+    (``error_event``). All other exceptions reach the client as a sentence of this library's.
+    """
+
+    status: int
+    """An HTTP status, 400 to 599."""
+    message: str
+    """A sentence for people: no host, no key."""
+
+    def __init__(self, status: int, message: str) -> None:
+        if not 400 <= status <= 599:
+            raise ValueError(f"a refusal's status is 400 to 599, not {status}")
+        super().__init__(status, message)
+        self.status = int(status)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class EncodingError(SSEFastError):
     """A body whose content-encoding cannot be decoded, or whose compressed bytes are broken."""

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, TypedDict
 from sse_fast.aio.report import StreamReport
 from sse_fast.dialects.failure import Failure
 from sse_fast.dialects.usage import Usage, parsed
+from sse_fast.errors import RefusalError
 from sse_fast.rules import Capture, Condition, DropEvent, Map, Remove, Rename, Replace, Rule
 
 Reasoning = Literal["reasoning", "reasoning_content"]
@@ -169,13 +170,20 @@ class Dialect:
         return (self.may_end or self.has_ended)(report)
 
     def error_event(self, error: BaseException, report: StreamReport) -> bytes:
-        """Whole blocks that tell the client of an error in this API's own form. They name no host and no exception."""
+        """Whole blocks that tell the client of an error in this API's own form.
+
+        A `sse_fast.RefusalError` says its own status and message; of any other they name no host and no exception.
+        """
         return self.write_error(Failure.of(error), report)
 
     def error_body(self, error: BaseException) -> tuple[int, bytes]:
-        """An HTTP status and the JSON body for an error before anything was sent."""
+        """An HTTP status and the JSON body for an error before anything was sent; what it says is as in an event."""
         failure = Failure.of(error)
         return failure.status, self.write_error_body(failure)
+
+    def refusal(self, status: int, message: str) -> bytes:
+        """The JSON body for a status of one's own choice, 400 to 599: what `sse_fast.RefusalError` comes to."""
+        return self.error_body(RefusalError(status, message))[1]
 
     def serves(self, path: str) -> bool:
         """Whether a request with this path speaks this dialect."""

@@ -1,39 +1,52 @@
 """Errors as a client may know them: a status and a sentence, no host and no key."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from sse_fast.errors import TruncatedError
+from sse_fast.errors import RefusalError, TruncatedError
+
+# What OpenAI answers with, a wrong key (401) included; it has no words for what a gateway's upstream does.
+_OPENAI = {
+    400: "invalid_request_error",
+    429: "rate_limit_exceeded",
+    500: "server_error",
+    502: "upstream_error",
+    503: "service_unavailable_error",
+    504: "upstream_timeout",
+    529: "service_unavailable_error",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong upstream."""
+    """What went wrong, as a client is told of it."""
 
     status: int
-    """504 where it took too long, 502 for anything else (RFC 9110, 15.6)."""
+    """That of a `RefusalError`; else 504 where the upstream took too long, 502 for anything else (RFC 9110, 15.6)."""
     message: str
     """A sentence for people."""
 
     @classmethod
     def of(cls, error: BaseException) -> Self:
         """What an exception comes to. The timeouts of httpx are no `TimeoutError`; their names say what they are."""
+        if isinstance(error, RefusalError):
+            return cls(error.status, error.message)
         if isinstance(error, TimeoutError) or any("Timeout" in kind.__name__ for kind in type(error).__mro__):
             return cls(504, "the upstream did not answer in time")
         if isinstance(error, TruncatedError):
             return cls(502, "the upstream ended before its answer was complete")
         return cls(502, "the upstream failed before its answer was complete")
 
-    @property
-    def is_timeout(self) -> bool:
-        """It took too long."""
-        return self.status == 504
+    def word(self, words: Mapping[int, str]) -> str:
+        """The word for the status; those for 400 and 500 stand for all that have none (RFC 9110, 15)."""
+        return words.get(self.status) or words[self.status // 100 * 100]
 
     @property
     def kind(self) -> str:
-        """A word for programs."""
-        return "upstream_timeout" if self.is_timeout else "upstream_error"
+        """A word for programs, OpenAI's where it has one."""
+        return self.word(_OPENAI)
 
     def openai(self) -> dict[str, Any]:
         """As OpenAI's APIs say it in a JSON body."""

@@ -11,6 +11,24 @@ from sse_fast.dialects.dialect import Dialect
 from sse_fast.dialects.failure import Failure, block, text
 from sse_fast.dialects.usage import Usage, count, member, total
 
+# Names of google.rpc.Code. It has none for 502, which to a client is as 503: try again.
+_STATUSES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    408: "DEADLINE_EXCEEDED",
+    409: "ABORTED",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    500: "INTERNAL",
+    501: "UNIMPLEMENTED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+    529: "UNAVAILABLE",
+}
+
 
 def _usage(usage: Any) -> Usage:
     # Thoughts are counted apart from the candidates.
@@ -36,9 +54,7 @@ def _has_ended(report: StreamReport) -> bool:
 
 
 def _error(failure: Failure) -> dict[str, Any]:
-    # Google has no status for 502 (google.rpc.Code).
-    code, status = (504, "DEADLINE_EXCEEDED") if failure.is_timeout else (503, "UNAVAILABLE")
-    return {"error": {"code": code, "message": failure.message, "status": status}}
+    return {"error": {"code": failure.status, "message": failure.message, "status": failure.word(_STATUSES)}}
 
 
 gemini = Dialect(

@@ -13,6 +13,22 @@ from sse_fast.dialects.dialect import Dialect
 from sse_fast.dialects.failure import Failure, block, text
 from sse_fast.dialects.usage import Usage, count, member, price, total
 
+# The types that the API documents. It has none for 503 and says 529 where it is out of reach for a while.
+_ERRORS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    409: "conflict_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    500: "api_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+
 
 def _usage(*objects: Any) -> Usage:
     said: dict[str, Any] = {}
@@ -42,8 +58,7 @@ def _may_end(report: StreamReport) -> bool:
 
 
 def _error(failure: Failure) -> dict[str, Any]:
-    kind = "timeout_error" if failure.is_timeout else "api_error"
-    return {"type": "error", "error": {"type": kind, "message": failure.message}}
+    return {"type": "error", "error": {"type": failure.word(_ERRORS), "message": failure.message}}
 
 
 messages = Dialect(
