@@ -20,6 +20,7 @@ from sse_fast._rust import Rewriter
 from sse_fast.aio import Dialect, RewriteStream, StreamReport, rewrite_iter
 from sse_fast.aio.source import Source
 from sse_fast.aio.sync import RewriteIterator
+from sse_fast.choice import chooser
 from sse_fast.encoding import CODINGS, decoded, decoded_iter
 from sse_fast.errors import EncodingError, IdleTimeoutError, InvalidEventError, TruncatedError
 from sse_fast.http import OF_THE_BYTES, is_event_stream, is_json
@@ -114,8 +115,8 @@ class RewriteTransport(_Transport):
             raise ValueError(f"max_body must not be negative: {max_body}")
         if idle_timeout is not None and not idle_timeout > 0:
             raise ValueError(f"idle_timeout must be more than 0 seconds, not {idle_timeout!r}")
-        self._rules = _chooser(rules)
-        self._body_rules = _chooser(body_rules)
+        self._rules = chooser("rules", rules)
+        self._body_rules = chooser("body_rules", body_rules)
         self._given = transport
         self._made: dict[type, Any] = {}
         self._max_body = max_body
@@ -251,22 +252,6 @@ class RewriteTransport(_Transport):
         """Close the inner transport."""
         for inner in self._inners("close"):
             inner.close()
-
-
-def _chooser(rules: RulesFor | None) -> Callable[[Request], Rules | None]:
-    if rules is None or isinstance(rules, Rules):
-        return lambda request: rules
-    if not callable(rules):
-        compiled = Rules(rules)
-        return lambda request: compiled
-
-    def chosen(request: Request) -> Rules | None:
-        choice = rules(request)
-        if choice is not None and not isinstance(choice, Rules):
-            raise TypeError(f"the function for rules returned a {type(choice).__name__}: it must return Rules or None")
-        return choice
-
-    return chosen
 
 
 # The upstream's faults: those that an SDK has to know as httpx's.

@@ -9,6 +9,7 @@ from sse_fast._rust import Rewriter
 from sse_fast.aio.passage import Passage
 from sse_fast.aio.report import Dialect, StreamReport
 from sse_fast.asgi.exchange import Exchange
+from sse_fast.choice import chooser
 from sse_fast.rules import Rule, Rules
 
 RulesFor = Callable[[Scope], Rules | None]
@@ -55,8 +56,8 @@ class RewriteMiddleware:
         if max_body < 0:
             raise ValueError(f"max_body must not be negative: {max_body}")
         self.app = app
-        self._rules = _chooser("rules", rules)
-        self._body_rules = _chooser("body_rules", body_rules)
+        self._rules = chooser("rules", rules)
+        self._body_rules = chooser("body_rules", body_rules)
         self._max_body = max_body
 
         def new_passage(rules: Rules) -> Passage:
@@ -79,17 +80,3 @@ class RewriteMiddleware:
             scope, send, rules=rules, body_rules=body_rules, new_passage=self._new_passage, max_body=self._max_body
         )
         await exchange.run(self.app, receive)
-
-
-def _chooser(name: str, rules: Rules | Iterable[Rule] | RulesFor | None) -> RulesFor:
-    if not callable(rules):
-        compiled = rules if rules is None or isinstance(rules, Rules) else Rules(rules)
-        return lambda scope: compiled
-
-    def choose(scope: Scope) -> Rules | None:
-        chosen = rules(scope)
-        if chosen is not None and not isinstance(chosen, Rules):
-            raise TypeError(f"{name} is a function that returned {type(chosen).__name__!r}, not Rules nor None")
-        return chosen
-
-    return choose
