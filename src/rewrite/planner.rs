@@ -221,6 +221,10 @@ impl Planner<'_> {
     /// Captures, conditions and counters look at the value.
     fn observe(&mut self, state: &State, edit: Edits, start: u64, after: u64) {
         for &capture in &state.captures {
+            let may_be_null = self.rules.captures[capture].skips_null && after - start == 4;
+            if may_be_null && *self.raw.payload(start, after) == *b"null" {
+                continue;
+            }
             if self.plan.streaming {
                 self.captured.keep(self.rules, capture, start, &self.raw.payload(start, after));
             } else {
