@@ -64,6 +64,11 @@ class Rules:
         itself.
         `DropEvent` and `Capture` do nothing here. What a Transform's function raises comes out.
         """
+    def read_json(self, body: Buffer) -> dict[str, Any]:
+        """What each `Capture` sees in a body that is one JSON text, by name, as `Rewriter.captured` gives it.
+
+        None, or an empty list with ``keep="all"``, where it sees nothing or the body is no JSON object or array.
+        """
 
 @final
 class Stats:

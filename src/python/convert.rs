@@ -3,9 +3,9 @@
 use pyo3::exceptions::{PyBufferError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyMemoryView, PyType};
+use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView, PyType};
 
-use crate::{Error, RuleError};
+use crate::{Error, Keep, RuleError};
 
 /// The bytes of a `bytes` object as they are, of any other contiguous buffer as a copy.
 pub(super) fn chunk<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
@@ -17,6 +17,25 @@ pub(super) fn chunk<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyByte
         return Err(PyBufferError::new_err("the buffer is not contiguous: feed a copy of it, such as bytes(view)"));
     }
     Ok(view.call_method0("tobytes")?.cast_into::<PyBytes>()?)
+}
+
+/// Captured JSON texts as Python values, by name.
+pub(super) fn values<'py, 'a, T: AsRef<[u8]>>(
+    py: Python<'py>,
+    captured: impl Iterator<Item = (&'a str, Keep, Vec<T>)>,
+) -> PyResult<Bound<'py, PyDict>> {
+    static DECODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let decode = DECODE.import(py, "sse_fast.rules", "decode")?;
+    let by_name = PyDict::new(py);
+    for (name, keep, texts) in captured {
+        let values = texts.iter().map(|text| decode.call1((PyBytes::new(py, text.as_ref()),)));
+        let values = values.collect::<PyResult<Vec<_>>>()?;
+        match (keep, values.last()) {
+            (Keep::All, _) => by_name.set_item(name, PyList::new(py, values)?)?,
+            (_, value) => by_name.set_item(name, value)?,
+        }
+    }
+    Ok(by_name)
 }
 
 pub(super) fn rule_error(py: Python<'_>, error: &RuleError) -> PyErr {

@@ -4,11 +4,11 @@ use std::cell::Cell;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyList, PyType};
+use pyo3::types::{PyBytes, PyDict, PyType};
 
-use crate::{Comments, EmptyBlocks, Error, Fed, Keep, OnInvalid, Options, Rewriter, Stats};
+use crate::{Comments, EmptyBlocks, Error, Fed, OnInvalid, Options, Rewriter, Stats};
 
-use super::convert::{busy, chunk, stream_error};
+use super::convert::{busy, chunk, stream_error, values};
 use super::rules::PyRules;
 
 /// Bytes of an output buffer that a thread keeps.
@@ -97,18 +97,7 @@ impl PyRewriter {
 
     #[getter]
     fn captured<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        static DECODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let decode = DECODE.import(py, "sse_fast.rules", "decode")?;
-        let captured = PyDict::new(py);
-        for (name, keep, texts) in self.rewriter.captured() {
-            let values = texts.iter().map(|text| decode.call1((PyBytes::new(py, text),)));
-            let values = values.collect::<PyResult<Vec<_>>>()?;
-            match (keep, values.last()) {
-                (Keep::All, _) => captured.set_item(name, PyList::new(py, values)?)?,
-                (_, value) => captured.set_item(name, value)?,
-            }
-        }
-        Ok(captured)
+        values(py, self.rewriter.captured())
     }
 
     #[getter]

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use crate::{Condition, Fed, Function, Json, Keep, Path, Rule, RuleError, Rules};
 
-use super::convert::{rule_error, stream_error};
+use super::convert::{chunk, rule_error, stream_error, values};
 
 /// Parses a path, so that a condition complains where it is made.
 #[pyfunction]
@@ -34,13 +34,18 @@ impl PyRules {
     }
 
     fn rewrite_json<'py>(&self, py: Python<'py>, body: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
-        let body = super::convert::chunk(body)?;
+        let body = chunk(body)?;
         let mut out = Vec::new();
         match self.0.rewrite_json(body.as_bytes(), &mut out) {
             Ok(Fed::Unchanged) => Ok(body),
             Ok(Fed::Written) => Ok(PyBytes::new(py, &out)),
             Err(error) => Err(stream_error(py, &error, b"")),
         }
+    }
+
+    fn read_json<'py>(&self, py: Python<'py>, body: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+        let body = chunk(body)?;
+        values(py, self.0.read_json(body.as_bytes()))
     }
 }
 

@@ -418,6 +418,40 @@ def test_rewrite_json_starts_afresh_for_each_body():
     assert [rules.rewrite_json(b'{"n":5}') for _ in range(2)] == [b'{"n":5}'] * 2
 
 
+def test_read_json():
+    rules = Rules(
+        [
+            Replace("$.model", "m"),
+            Capture("model", "$.model"),
+            Capture("finish", "$.choices[*].finish_reason", null_counts_as_missing=True),
+            Capture("texts", "$..text", keep="all"),
+            Capture("missing", "$.usage"),
+        ]
+    )
+    body = (
+        b'{"model": "up", "choices": [{"text":"a", "finish_reason":"stop"}, {"text":"\\u00e9", "finish_reason":null}]}'
+    )
+    wanted = {"model": "up", "finish": "stop", "texts": ["a", "é"], "missing": None}
+    assert rules.read_json(body) == rules.read_json(bytearray(body)) == wanted
+    assert Rules([Replace("$.model", "m")]).read_json(body) == {}
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b'{"model":"up"', b'{"model":"up"}x', b'data: {"model":"up"}', b'"model"', b" 5 "]
+)
+def test_read_json_sees_nothing_in_what_is_no_object_or_array(body):
+    rules = Rules([Capture("model", "$.model"), Capture("all", "$", keep="all")])
+    assert rules.read_json(body) == {"model": None, "all": []}
+
+
+def test_read_json_calls_no_function():
+    def fail(value):
+        raise AssertionError(value)
+
+    rules = Rules([Transform("$.model", fail), Capture("model", "$.model")])
+    assert rules.read_json(b'{"model":"up"}') == {"model": "up"}
+
+
 def test_every_public_name_is_exported():
     for name in (
         "Rules",
