@@ -1,4 +1,4 @@
-"""Both sides of an ASGI application: a server driven by hand, and an upstream that says what the test says."""
+"""What stands around an ASGI application: a server driven by hand, and an upstream that says what the test says."""
 
 from __future__ import annotations
 
@@ -6,6 +6,18 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
+
+from sse_fast import Capture, Replace, Rules
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+ONE, TWO = b'data: {"model":"x","n":1}\n\n', b'data: {"model":"x","n":2}\n\n'
+DONE = b"data: [DONE]\n\n"
+ONE_MASKED, TWO_MASKED = ONE.replace(b'"x"', b'"alias"'), TWO.replace(b'"x"', b'"alias"')
+RULES = Rules([Replace("$.model", "alias"), Capture("n", "$.n")])
+ASKED = [(b"accept-encoding", b"gzip"), (b"origin", b"http://o")]
+"""Headers of a request that brings middleware to work."""
 
 Message = dict[str, Any]
 DISCONNECT: Message = {"type": "http.disconnect"}
@@ -137,6 +149,13 @@ class Upstream:
     async def aclose(self) -> None:
         self.closed += 1
         await asyncio.sleep(0)
+
+
+class Passing(BaseHTTPMiddleware):
+    """Does nothing, as a `BaseHTTPMiddleware`, which puts tasks and queues in between."""
+
+    async def dispatch(self, request: Request, call_next: Any) -> Response:
+        return await call_next(request)
 
 
 def others() -> set[asyncio.Task[Any]]:

@@ -1,14 +1,19 @@
-"""Running the engine over a stream in pieces, and rules from their JSON form."""
+"""Running the engine over a stream in pieces, rules from their JSON form, and where recorded streams are."""
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import sse_fast
 from sse_fast import ANY, KEEP, Rewriter
+
+# Recorded streams, where they are present.
+CORPUS = Path(os.environ.get("SSE_FAST_CORPUS", Path(__file__).resolve().parents[2].parent / "shared" / "corpus"))
 
 STATS = ["events", "rewritten", "invalid", "dropped", "comments"]
 STATS += ["bytes_in", "bytes_out", "done", "truncated", "oversize"]

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
 import oracle_tree
 import pytest
 import support
 from oracle import dispatched, expected
 from sse_fast import Default, Parser, Remove, Replace, Rewriter, Rules
+from support import CORPUS
 
-DEFAULT = Path(__file__).resolve().parents[2].parent / "shared" / "corpus"
-CORPUS = Path(os.environ.get("SSE_FAST_CORPUS", DEFAULT))
 STREAMS = sorted((CORPUS / "sse").glob("*.sse"))
 JSON_SUITE = CORPUS / "conformance" / "jsontestsuite" / "test_parsing"
 EXTRA = sorted(p for p in (CORPUS / "conformance" / "json_extra").rglob("*") if p.suffix in (".json", ".txt"))

@@ -4,6 +4,7 @@
 | --- | --- |
 | `watch` | runs a scenario in its own loop: nothing blocked, no task, socket or lost exception afterwards |
 | `events` | streams of events, as the upstream sends them and as the client must get them |
+| `watched` | streams without sockets, over sources that take loop steps to read and to close |
 | `upstream`, `upstream_h2` | upstreams that follow a script: they hang, reset, break off |
 | `client` | a client that reads only when told to and leaves how it is told to |
 | `gateway` | the reverse proxy under test, as a caller would write it, over httpx or aiohttp |

@@ -106,3 +106,6 @@ SERVERS = [
     Server("uvicorn-uvloop", uvicorn_httptools, uvloop=True),
     Server("hypercorn", hypercorn),
 ]
+every_server = pytest.mark.parametrize("server", SERVERS, ids=str)
+every_library = pytest.mark.parametrize("library", ["httpx", "aiohttp"])
+"""What the gateway asks its upstream with."""

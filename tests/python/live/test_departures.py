@@ -13,7 +13,7 @@ import pytest
 from live.client import Client
 from live.events import Stream, pieces
 from live.gateway import Gateway, proxied
-from live.servers import SERVERS, Server
+from live.servers import SERVERS, Server, every_library, every_server
 from live.upstream import Exchange, Upstream
 from live.watch import TRIALS, run, soon
 
@@ -184,8 +184,8 @@ async def trials(server: Server, library: str, numbers: range) -> list[float]:
     return sorted(waits)
 
 
-@pytest.mark.parametrize("library", ["httpx", "aiohttp"])
-@pytest.mark.parametrize("server", SERVERS, ids=str)
+@every_library
+@every_server
 def test_1000_clients_that_leave(server: Server, library: str) -> None:
     share = -(-TRIALS // (2 * len(SERVERS)))
     first = share * (SERVERS.index(server) + len(SERVERS) * (library == "aiohttp"))
@@ -199,7 +199,7 @@ def test_1000_clients_that_leave(server: Server, library: str) -> None:
     )
 
 
-@pytest.mark.parametrize("server", SERVERS, ids=str)
+@every_server
 def test_clients_that_leave_before_anything_has_happened(server: Server) -> None:
     """Some before the gateway has heard of them, some before it has asked its upstream."""
 

@@ -7,14 +7,13 @@ import random
 import time
 from typing import Any
 
-import pytest
 from sse_fast import Rewriter
 from sse_fast.aio import RewriteStream, StreamReport, Tap
 
 from live.client import Client
 from live.events import RULES, USAGE, Stream, pieces
 from live.gateway import proxied
-from live.servers import SERVERS, Server
+from live.servers import SERVERS, Server, every_library, every_server
 from live.upstream import Exchange
 from live.watch import named, run, soon
 
@@ -22,12 +21,10 @@ STREAM = Stream(30)
 SEEN = 5
 SHORT = 0.2
 LONG = 3600.0
-servers = pytest.mark.parametrize("server", SERVERS, ids=str)
-libraries = pytest.mark.parametrize("library", ["httpx", "aiohttp"])
 
 
-@servers
-@libraries
+@every_server
+@every_library
 def test_captures_and_taps_get_the_rest(server: Server, library: str) -> None:
     async def scenario() -> None:
         async with proxied(server, library) as (upstream, gateway, port):
@@ -76,8 +73,8 @@ def test_captures_and_taps_get_the_rest(server: Server, library: str) -> None:
     run(scenario(), server.loop_factory)
 
 
-@servers
-@libraries
+@every_server
+@every_library
 def test_it_stops_at_its_timeout(server: Server, library: str) -> None:
     async def never_ends(exchange: Exchange) -> None:
         await exchange.head()
@@ -113,7 +110,7 @@ def test_it_stops_at_its_timeout(server: Server, library: str) -> None:
     run(scenario(), server.loop_factory)
 
 
-@libraries
+@every_library
 def test_an_upstream_that_dies_while_it_is_drained(library: str) -> None:
     server = SERVERS[0]
     has_left = asyncio.Event()

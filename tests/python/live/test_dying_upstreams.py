@@ -14,7 +14,7 @@ from sse_fast.aio import RewriteStream, StreamReport
 from live.client import Client
 from live.events import COMMENT, RULES, Stream, large_event
 from live.gateway import Gateway, proxied
-from live.servers import SERVERS, Server
+from live.servers import SERVERS, Server, every_library, every_server
 from live.upstream import Exchange, Upstream
 from live.upstream_h2 import Exchange2, Upstream2
 from live.watch import named, run, soon
@@ -25,8 +25,6 @@ WHOLE = 3
 SENT, EXPECTED = b"".join(STREAM.sent[:WHOLE]), b"".join(STREAM.expected[:WHOLE])
 HALF = STREAM.sent[WHOLE][:30]
 SHORT = 0.2
-servers = pytest.mark.parametrize("server", SERVERS, ids=str)
-libraries = pytest.mark.parametrize("library", ["httpx", "aiohttp"])
 
 
 class Fault:
@@ -188,8 +186,8 @@ async def client_of(fault: Fault, path: str, errors: str, upstream: Upstream, ga
         assert client.complete
 
 
-@servers
-@libraries
+@every_server
+@every_library
 def test_upstreams_that_die(server: Server, library: str) -> None:
     async def scenario() -> None:
         async with proxied(server, library) as (upstream, gateway, port), asyncio.TaskGroup() as group:
@@ -203,7 +201,7 @@ def test_upstreams_that_die(server: Server, library: str) -> None:
     run(scenario(), server.loop_factory)
 
 
-@libraries
+@every_library
 def test_an_end_without_the_event_that_ends_a_stream(library: str) -> None:
     """With a dialect that knows it; without one, any end between two events is good."""
     server = SERVERS[0]
@@ -226,7 +224,7 @@ def test_an_end_without_the_event_that_ends_a_stream(library: str) -> None:
     run(scenario())
 
 
-@servers
+@every_server
 @pytest.mark.parametrize("heartbeat", [None, 3600])
 def test_an_http2_stream_that_is_reset(server: Server, heartbeat: float | None) -> None:
     """Its neighbours on the connection go on."""
@@ -288,7 +286,7 @@ def test_an_http2_stream_that_is_reset(server: Server, heartbeat: float | None) 
     run(scenario(), server.loop_factory)
 
 
-@libraries
+@every_library
 def test_an_upstream_that_cannot_be_reached(library: str) -> None:
     """The stream asks it late, when the headers are out: an error event is all that is left."""
     server = SERVERS[0]

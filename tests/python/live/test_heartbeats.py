@@ -12,15 +12,13 @@ from sse_fast import Parser
 from live.client import Client
 from live.events import COMMENT, Stream, large_event, pieces, without
 from live.gateway import proxied
-from live.servers import SERVERS, Server
+from live.servers import SERVERS, Server, every_library, every_server
 from live.upstream import Exchange
 from live.watch import named, run, soon
 
 BEAT = 0.01
 KEEP_ALIVE = b": keep-alive\n\n"
 LONG = 3600.0
-servers = pytest.mark.parametrize("server", SERVERS, ids=str)
-libraries = pytest.mark.parametrize("library", ["httpx", "aiohttp"])
 
 
 class Listener:
@@ -45,8 +43,8 @@ class Listener:
             await soon(self.beat.wait_for(lambda: self.beats > before))
 
 
-@servers
-@libraries
+@every_server
+@every_library
 def test_none_lands_inside_an_event(server: Server, library: str) -> None:
     """The stream is cut anywhere, and at many cuts the upstream waits until a keep-alive has come."""
 
@@ -87,7 +85,7 @@ def sent_all_of(stream: Stream, exchange: Exchange) -> bool:
     return exchange.sent >= len(stream.input) - len(b"\n")
 
 
-@servers
+@every_server
 def test_none_lands_inside_an_event_that_is_larger_than_can_be_held(server: Server) -> None:
     """Half of it is out already, and waits for the rest in silence."""
     sent, expected = large_event(1 << 15)
@@ -119,7 +117,7 @@ def test_none_lands_inside_an_event_that_is_larger_than_can_be_held(server: Serv
     run(scenario(), server.loop_factory)
 
 
-@servers
+@every_server
 def test_none_behind_the_last_event(server: Server) -> None:
     stream = Stream(3)
 
@@ -139,7 +137,7 @@ def test_none_behind_the_last_event(server: Server) -> None:
     run(scenario(), server.loop_factory)
 
 
-@libraries
+@every_library
 @pytest.mark.parametrize("alive", ["silent", "comments", "half an event"])
 def test_they_do_not_feed_the_idle_timeout(library: str, alive: str) -> None:
     """Nor do the upstream's own comments, nor an event that never ends."""

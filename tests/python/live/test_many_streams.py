@@ -7,12 +7,10 @@ import hashlib
 import os
 import random
 
-import pytest
-
 from live.client import Client
 from live.events import Stream, pieces
 from live.gateway import proxied
-from live.servers import SERVERS, Server
+from live.servers import Server, every_server
 from live.upstream import Exchange
 from live.watch import allow_descriptors, run
 
@@ -20,7 +18,7 @@ STREAMS = int(os.environ.get("SSE_FAST_LIVE_STREAMS", "2000"))
 EVENTS = 8
 
 
-@pytest.mark.parametrize("server", SERVERS, ids=str)
+@every_server
 def test_2000_streams_at_once(server: Server) -> None:
     allow_descriptors(4 * STREAMS + 500)  # two connections a stream, both ends of them here
 

@@ -5,22 +5,18 @@ from __future__ import annotations
 import asyncio
 import random
 
-import pytest
-
 from live.client import Client
 from live.events import COMMENT, Stream, pieces
 from live.gateway import proxied
-from live.servers import SERVERS, Server
+from live.servers import Server, every_library, every_server
 from live.upstream import Exchange
 from live.watch import named, run, soon
 
 STREAM = Stream(10, comments=True)
-servers = pytest.mark.parametrize("server", SERVERS, ids=str)
-libraries = pytest.mark.parametrize("library", ["httpx", "aiohttp"])
 
 
-@servers
-@libraries
+@every_server
+@every_library
 def test_nothing_is_lost(server: Server, library: str) -> None:
     async def scenario() -> None:
         async with proxied(server, library) as (upstream, gateway, port):
@@ -94,8 +90,8 @@ EARLY = {
 }
 
 
-@servers
-@libraries
+@every_server
+@every_library
 def test_an_early_error_becomes_a_502(server: Server, library: str) -> None:
     """In both ways to tell errors: an error event is for a stream that has begun."""
 
@@ -126,7 +122,7 @@ def test_an_early_error_becomes_a_502(server: Server, library: str) -> None:
     run(scenario(), server.loop_factory)
 
 
-@servers
+@every_server
 def test_a_client_that_leaves_while_the_gateway_peeks(server: Server) -> None:
     """A server tells it when the response begins: the upstream is let go with its first event."""
 

@@ -11,14 +11,13 @@ import pytest
 from live.client import Client
 from live.events import RULES, Stream
 from live.gateway import Gateway, proxied
-from live.servers import SERVERS, Server
+from live.servers import SERVERS, Server, every_server
 from live.upstream import Exchange, Upstream
 from live.watch import named, run, soon
 
 STREAM = Stream(10)
 SEEN = 3
 HEADERS = b"accept-encoding: gzip\r\norigin: http://elsewhere\r\n"
-servers = pytest.mark.parametrize("server", SERVERS, ids=str)
 
 
 def bare(gateway: Gateway) -> Any:
@@ -76,7 +75,7 @@ STACKS = [bare, base_http, gzip_and_cors, fastapi, fastapi_with_all_of_it]
 every_stack = pytest.mark.parametrize("stack", STACKS, ids=lambda stack: stack.__name__)
 
 
-@servers
+@every_server
 @every_stack
 def test_each_event_leaves_at_once_and_who_leaves_is_heard(server: Server, stack: Callable[[Gateway], Any]) -> None:
     async def scenario() -> None:
@@ -138,7 +137,7 @@ def test_each_event_leaves_at_once_and_who_leaves_is_heard(server: Server, stack
     run(scenario(), server.loop_factory)
 
 
-@servers
+@every_server
 def test_the_middleware_around_an_application_that_streams(server: Server) -> None:
     from sse_fast.asgi import RewriteMiddleware
     from starlette.applications import Starlette
@@ -206,7 +205,7 @@ def test_the_middleware_around_an_application_that_streams(server: Server) -> No
     run(scenario(), server.loop_factory)
 
 
-@servers
+@every_server
 @pytest.mark.parametrize("heartbeat", [None, 3600])
 def test_a_time_limit_around_the_application(server: Server, heartbeat: float | None) -> None:
     """A cancel that is not of the client's making goes on up: the limit hears of it, and nothing is left of it."""

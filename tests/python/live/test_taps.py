@@ -12,7 +12,7 @@ from sse_fast.aio import RewriteStream, Tap
 from live.client import Client
 from live.events import Stream
 from live.gateway import proxied
-from live.servers import SERVERS, Server
+from live.servers import SERVERS, Server, every_library, every_server
 from live.upstream import Exchange
 from live.watch import named, run, soon
 
@@ -58,8 +58,8 @@ async def never_comes_back(tap: Tap) -> None:
 ONE_EACH: list[Reader] = [never_reads, iterates, reads_at_the_end, raises, is_cancelled, stops_early, never_comes_back]
 
 
-@pytest.mark.parametrize("server", SERVERS, ids=str)
-@pytest.mark.parametrize("library", ["httpx", "aiohttp"])
+@every_server
+@every_library
 def test_clients_do_not_notice_taps(server: Server, library: str) -> None:
     """The upstream sends an event when the client has the one before: any delay of a chunk would be one for ever."""
 
