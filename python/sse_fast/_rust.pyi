@@ -1,13 +1,15 @@
 """The compiled half of sse_fast. Public names are imported from `sse_fast`; this stub is their reference."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator, Iterable
+from contextvars import Context
 from typing import Any, Literal, Self, final
 
 from typing_extensions import Buffer, disjoint_base
 
 from sse_fast.rules import Rule
 
-__all__ = ["Event", "Parser", "Rewriter", "Rules", "Stats", "check_path", "check_rule"]
+__all__ = ["Event", "Parser", "Rewriter", "Rules", "Stats", "Stepper", "check_path", "check_rule"]
 
 @final
 class Event:
@@ -155,6 +157,60 @@ class Rewriter:
     @property
     def at_boundary(self) -> bool:
         """True where the output so far ends between two events, so that an event of one's own may follow."""
+
+@final
+class Stepper:
+    """Reads an async iterator for whoever awaits it, in the name of one task; a part of `sse_fast.aio`.
+
+    ``await stepper`` waits until an item is there or the source has ended, and raises what the source raises; `take`
+    gives the item. A wait can be left, and the read goes on: what it brings is kept for the next to wait, and
+    ``unclaimed`` is called where nobody waits when it ends. With ``survives`` a read outlives a cancel of the task that
+    waits, else it is cancelled with it.
+
+    Raises `RuntimeError` where it is made outside of a loop, or awaited without a ``task``.
+    """
+
+    def __new__(
+        cls, source: AsyncIterator[bytes], unclaimed: Callable[[], object], *, survives: bool = False
+    ) -> Self: ...
+    task: asyncio.Task[Any] | None
+    """What `asyncio.current_task` gives inside of the source."""
+    def take(self) -> bytes | None:
+        """The item that the last wait was for, once; None at the end."""
+    @property
+    def is_reading(self) -> bool:
+        """A read is under way."""
+    @property
+    def is_full(self) -> bool:
+        """A read has ended, and nobody has waited for what it came to."""
+    @property
+    def is_awaited(self) -> bool:
+        """A task waits."""
+    @property
+    def waiting(self) -> float:
+        """How long the task that waits has waited, in seconds; 0 where none does."""
+    @property
+    def waited(self) -> float:
+        """How long tasks have waited in all, in seconds."""
+    def interrupt(self, item: bytes) -> bool:
+        """Give the task that waits an item while the read goes on; whether there was one to take it."""
+    def end(self) -> None:
+        """Begin no read any more: who waits, now or later, gets None."""
+    def cancel_read(self, msg: object = None) -> bool:
+        """Cancel the read that is under way, if one is, as `asyncio.Task.cancel` does; whether one is."""
+    def __call__(self, future: asyncio.Future[Any] | None) -> None:
+        """For the loop to call when the read can go on."""
+
+    # A future, to the task that waits.
+    _asyncio_future_blocking: bool
+    @property
+    def _loop(self) -> asyncio.AbstractEventLoop: ...
+    def __await__(self) -> Generator[Any, None, None]: ...
+    def __next__(self) -> Any: ...
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None, /) -> Any: ...
+    def add_done_callback(self, wake: Callable[[Any], object], /, *, context: Context) -> None: ...
+    def cancel(self, msg: object = None) -> bool: ...
+    def result(self) -> None: ...
 
 def check_path(path: str) -> None:
     """Raise `RuleError` where the text is no path that rules know."""

@@ -4,6 +4,7 @@ mod convert;
 mod parser;
 mod rewriter;
 mod rules;
+mod stepper;
 
 /// The compiled half of the package `sse_fast`.
 #[pyo3::pymodule]
@@ -14,4 +15,6 @@ mod _rust {
     use super::rewriter::{PyRewriter, PyStats};
     #[pymodule_export]
     use super::rules::{PyRules, check_path, check_rule};
+    #[pymodule_export]
+    use super::stepper::Stepper;
 }

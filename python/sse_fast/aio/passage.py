@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 from sse_fast.aio.report import Dialect, Outcome, StreamReport
 from sse_fast.aio.tap import Tap
-from sse_fast.errors import IdleTimeoutError, TruncatedError
+from sse_fast.errors import IdleTimeoutError, RefusalError, TruncatedError
 
 logger = logging.getLogger("sse_fast")
 
@@ -55,8 +55,8 @@ class Passage:
         self.raises = errors == "raise"
         self.outcome: Outcome | None = None
         self.error: BaseException | None = None
-        self.timeout: IdleTimeoutError | None = None
-        """Set by who cancels a read because it took too long: the error that the cancel stands for."""
+        self.failure: Exception | None = None
+        """Set by who ends the stream from outside: its error, and what a `cancel` stands for."""
         self.concluded = False
         self.then: list[Callable[[], object]] = []
         """What to call last."""
@@ -69,8 +69,8 @@ class Passage:
         self.left = False
         """The client is gone; what is read on is for captures and taps."""
         self.data_at = 0.0
-        """When the last event with data came, by `time.monotonic`; kept while ``watches_data``."""
-        self.watches_data = False
+        """When the last event with data came, by the clock of `watch_data`."""
+        self._data_clock: Callable[[], float] | None = None
         self.rewrite = self._rewrite
         self._dialect = dialect
         self._on_end = on_end
@@ -88,7 +88,7 @@ class Passage:
         self._drops_bom = False
 
     def cancel(self, task: asyncio.Task[Any]) -> None:
-        """Cancel the task that reads, to make it tell of ``timeout`` or of the end."""
+        """Cancel the task that reads, to make it tell of ``failure`` or of the end."""
         if not self._cancels:
             self._cancelling = task.cancelling()
         self._cancels += 1
@@ -113,10 +113,10 @@ class Passage:
             self.rewrite = self._rewrite
         return tap
 
-    def watch_data(self) -> None:
+    def watch_data(self, clock: Callable[[], float]) -> None:
         """Keep ``data_at``."""
-        self.watches_data = True
-        self.data_at = time.monotonic()
+        self._data_clock = clock
+        self.data_at = clock()
 
     def _rewrite(self, chunk: bytes) -> bytes:
         if self._first_byte is None and chunk:
@@ -124,10 +124,11 @@ class Passage:
         for tap in self._taps["upstream"]:
             tap.push(chunk)
         output = self.rewriter.feed(chunk)
-        if self._first_data is None or self.watches_data:
+        if self._first_data is None or self._data_clock is not None:
             self._look_for_data(output)
         output = self._to_client(output)
-        if self._begun and self._first_data is not None and not self.watches_data and not any(self._taps.values()):
+        watches = self._data_clock is not None or any(self._taps.values())
+        if self._begun and self._first_data is not None and not watches:
             self.rewrite = self.rewriter.feed
         return output
 
@@ -135,8 +136,8 @@ class Passage:
         stats = getattr(self.rewriter, "stats", None)
         events = stats.events if stats is not None else self._events + bool(output)
         # An event that is larger than can be held is data on its way.
-        if events > self._events or not self.at_boundary:
-            self.data_at = time.monotonic()
+        if self._data_clock is not None and (events > self._events or not self.at_boundary):
+            self.data_at = self._data_clock()
         if events and self._first_data is None:
             self._first_data = time.monotonic()
         self._events = events
@@ -275,5 +276,7 @@ def _error_event(error: BaseException, report: StreamReport) -> bytes:
         "idle_timeout": "the upstream sent nothing for too long",
     }
     message = messages.get(report.outcome, "the upstream failed before its answer was complete")
+    if isinstance(error, RefusalError):
+        message = error.message
     body = json.dumps({"error": {"type": report.outcome, "message": message}}, separators=(",", ":"))
     return f"event: error\ndata: {body}\n\n".encode()

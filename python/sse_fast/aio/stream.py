@@ -74,17 +74,19 @@ class RewriteStream:
         self._begun = False
         drains = on_disconnect == "drain"
         if heartbeat is not None or idle_timeout is not None or drains:
-            if idle_timeout is not None:
-                passage.watch_data()
-            self._pump = Pump(
-                self._outputs,
-                passage,
-                self._end,
-                heartbeat=heartbeat,
-                idle_timeout=idle_timeout,
-                drain_timeout=drain_timeout if drains else None,
-            )
-            self._outputs, self._end = self._pump.outputs(), self._pump.close
+            self._use_pump(heartbeat, idle_timeout, drain_timeout if drains else None)
+
+    def _use_pump(self, heartbeat: float | None, idle_timeout: float | None, drain_timeout: float | None) -> Pump:
+        self._pump = Pump(
+            self._outputs,
+            self._passage,
+            self._end,
+            heartbeat=heartbeat,
+            idle_timeout=idle_timeout,
+            drain_timeout=drain_timeout,
+        )
+        self._outputs, self._end = self._pump.outputs(), self._pump.close
+        return self._pump
 
     async def __aenter__(self) -> Self:
         return self
@@ -128,12 +130,13 @@ class RewriteStream:
             self._passage.cancel(reader)
         await over
 
-    async def peek(self) -> Event | None:
+    async def peek(self, *, timeout: float | None = None) -> Event | None:
         """The first event with data, as the client will get it, before anything has been given out; None where the
-        stream ends or 1 MiB passes without one.
+        stream ends, 1 MiB passes or ``timeout`` seconds pass without one.
 
-        The stream then gives all of it from its beginning. An error is raised in any case, and ends the stream: nothing
-        has been sent, so there is a status to choose yet. No keep-alive is sent meanwhile.
+        The stream then gives all of it from its beginning, and a read that a ``timeout`` left goes on. An error is
+        raised in any case, and ends the stream: nothing has been sent, so there is a status to choose yet. No
+        keep-alive is sent meanwhile.
         """
         if self._begun:
             raise RuntimeError("peek must come before the first output, and this stream has begun")
@@ -142,6 +145,7 @@ class RewriteStream:
             if events := parser.feed(output):
                 return events[0]
         self._passage.peeking = True
+        bell = _Bell(self._pump or self._use_pump(None, None, None), timeout) if timeout is not None else None
         try:
             while held <= PEEK_LIMIT and (output := await anext(self._outputs, b"")):
                 self._peeked.append(output)
@@ -154,6 +158,19 @@ class RewriteStream:
             raise
         finally:
             self._passage.peeking = False
+            if bell is not None:
+                bell.stop()
+
+    def fail(self, error: Exception) -> None:
+        """End the stream from outside, as if the upstream had raised ``error`` now: a gateway that shuts down.
+
+        The client gets what is whole, then the error or the error event, when it asks the next time. Nothing happens
+        to a stream that has ended.
+        """
+        self._passage.failure = error
+        reader = self._pump.reader if self._pump is not None else _reader(self._outputs)
+        if reader is not None and not self._passage.closing:
+            self._passage.cancel(reader)
 
     def tap(self, side: Literal["upstream", "client"] = "upstream", max_bytes: int = 1 << 20) -> Tap:
         """A copy of what comes from the upstream, or goes to the client, from now on; ``max_bytes`` wait at most."""
@@ -169,9 +186,13 @@ async def _outputs(upstream: Source, passage: Passage) -> AsyncGenerator[bytes, 
     """The stream itself: every way that it can end is here."""
     try:
         try:
+            if passage.failure is not None:
+                raise passage.failure
             async for chunk in upstream.iterator:
                 if output := passage.rewrite(chunk):
                     yield output
+                    if passage.failure is not None:
+                        raise passage.failure
             if passage.closed and not passage.left:
                 return  # What another task has closed is no end.
             if output := passage.finish():
@@ -199,15 +220,31 @@ async def _outputs(upstream: Source, passage: Passage) -> AsyncGenerator[bytes, 
 def _meant(raised: Exception | asyncio.CancelledError, passage: Passage) -> Exception | None:
     """The error that an exception stands for, None for the end.
 
-    A read that took too long was cancelled, and so was one whose stream was closed. Any other cancel goes on up.
+    A read that took too long or has to end was cancelled, and so was one whose stream was closed. Any other cancel goes
+    on up.
     """
     task = asyncio.current_task()
     closed = passage.closed and not passage.left
     if task is not None and passage.takes_back_cancels(task):
-        return passage.timeout
+        return passage.failure
     if isinstance(raised, asyncio.CancelledError):
         raise raised
     return None if closed else raised
+
+
+class _Bell:
+    """Interrupts who waits for a pump, after so many seconds."""
+
+    def __init__(self, pump: Pump, seconds: float) -> None:
+        self._pump = pump
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._ring)
+
+    def _ring(self) -> None:
+        if not self._pump.interrupt():  # Nobody waits just now.
+            self._timer = asyncio.get_running_loop().call_later(0.001, self._ring)
+
+    def stop(self) -> None:
+        self._timer.cancel()
 
 
 def _reader(outputs: AsyncGenerator[bytes, None]) -> asyncio.Task[Any] | None:
