@@ -42,8 +42,9 @@ pub(super) struct Stepper {
     /// A cancel that the read has not been told of, with its message.
     cancel: Option<Py<PyAny>>,
     wait: Option<Wait>,
-    /// What the task that waits wakes to, where it was cancelled.
+    /// What the task that waits wakes to, where it was cancelled; and whether it has.
     cancelled: Option<Py<PyAny>>,
+    woke_cancelled: bool,
     /// When the wait that goes on began: one may take many steps.
     since: Option<Instant>,
     /// Of the waits that are over.
@@ -106,6 +107,7 @@ impl Stepper {
             cancel: None,
             wait: None,
             cancelled: None,
+            woke_cancelled: false,
             since: None,
             waited: Duration::ZERO,
             sharer: None,
@@ -147,14 +149,14 @@ impl Stepper {
         (self.waited + self.now_waiting()).as_secs_f64()
     }
 
-    /// Give the task that waits an item while the read goes on; whether there was one to take it.
+    /// Give the task that waits an item while the read goes on; whether there was one to take it. For the loop to call.
     fn interrupt(slf: &Bound<'_, Self>, item: Py<PyAny>) -> PyResult<bool> {
         Stepper::stand_in(slf)?;
         let mut this = slf.borrow_mut();
         let Some(wait) = this.wait.take() else { return Ok(false) };
         this.outcome = Some(Outcome::Item(item));
         drop(this);
-        wait.wake_by_itself(slf)?;
+        wait.wake(slf, None)?;
         Ok(true)
     }
 
@@ -165,7 +167,7 @@ impl Stepper {
         this.ended = true;
         let Some(wait) = this.wait.take() else { return Ok(()) };
         drop(this);
-        wait.wake_by_itself(slf)
+        Stepper::call_soon(slf, wait.wake.bind(slf.py()), slf.as_any(), Some(wait.context))
     }
 
     /// Cancel the read that is under way, if one is, as `asyncio.Task.cancel` does; whether one is.
@@ -210,7 +212,11 @@ impl Stepper {
         if error.is_none() {
             let wait = slf.borrow_mut().wait.take();
             if let Some(wait) = wait {
-                return wait.wake(slf, context.as_ref());
+                wait.wake(slf, context.as_ref())?;
+                // A task that was cancelled has not run the step that it was woken for.
+                if !slf.borrow().read.as_ref().is_some_and(|read| matches!(read.state, State::Ready)) {
+                    return Ok(());
+                }
             }
         }
         let Some(outcome) = Stepper::step(slf, error, false)? else { return Stepper::be_called(slf, context) };
@@ -244,7 +250,7 @@ impl Stepper {
         value: Option<Bound<'py, PyAny>>,
         traceback: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let _ = traceback;
+        let _ = traceback; // It is the value's.
         let py = slf.py();
         let error = match value {
             Some(value) if kind.is_instance_of::<PyType>() => PyErr::from_value(value),
@@ -254,8 +260,8 @@ impl Stepper {
             slf.borrow_mut().stop_clock();
             return Err(error);
         }
-        slf.borrow_mut().end_shared_wait();
         // The next step finds the error in the future.
+        slf.borrow_mut().end_shared_wait();
         Stepper::go_on(slf)?.ok_or_else(|| PyStopIteration::new_err(py.None()))
     }
 
@@ -284,7 +290,9 @@ impl Stepper {
 
     /// Raises where the task was cancelled; `await` gives the items.
     fn result(&mut self, py: Python<'_>) -> PyResult<()> {
-        self.cancelled.take().map_or(Ok(()), |error| Err(PyErr::from_value(error.into_bound(py))))
+        let Some(error) = self.cancelled.take() else { return Ok(()) };
+        self.woke_cancelled = true;
+        Err(PyErr::from_value(error.into_bound(py)))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -336,17 +344,18 @@ impl Stepper {
         self.since = None;
     }
 
-    /// Whether an error was raised by what the read waits for, and is no cancel of the task that shares it.
+    /// Whether an error that the task woke to is that of what the read waits for, and no cancel of the task.
     fn is_of_the_read(slf: &Bound<'_, Self>, error: &PyErr) -> PyResult<bool> {
         let py = slf.py();
-        let this = slf.borrow();
-        let Some(Read { state: State::Shared { task }, waits_for: Some(_), .. }) = &this.read else {
+        let mut this = slf.borrow_mut();
+        if std::mem::take(&mut this.woke_cancelled) || this.read.as_ref().is_none_or(|read| read.waits_for.is_none()) {
             return Ok(false);
-        };
+        }
         if !error.is_instance(py, Asyncio::get(py)?.cancelled_error.bind(py)) {
             return Ok(true);
         }
-        let (task, cancelling) = (task.clone_ref(py), this.cancelling);
+        let Some(task) = this.sharer.as_ref().map(|task| task.clone_ref(py)) else { return Ok(false) };
+        let cancelling = this.cancelling;
         drop(this);
         Ok(task.call_method0(py, "cancelling")?.extract::<usize>(py)? <= cancelling)
     }
@@ -356,16 +365,15 @@ impl Stepper {
         let py = slf.py();
         let mut this = slf.borrow_mut();
         let mut outcome = this.outcome.take();
-        if outcome.is_none() {
-            if this.ended {
-                this.stop_clock();
-                return Ok(None);
-            }
-            if this.read.as_ref().is_none_or(|read| matches!(read.state, State::Ready)) {
-                drop(this);
-                outcome = Stepper::step(slf, None, true)?;
-                this = slf.borrow_mut();
-            }
+        if this.ended {
+            this.stop_clock();
+            return Ok(None);
+        }
+        let is_ready = this.read.as_ref().is_none_or(|read| matches!(read.state, State::Ready));
+        if outcome.is_none() && is_ready {
+            drop(this);
+            outcome = Stepper::step(slf, None, true)?;
+            this = slf.borrow_mut();
         }
         if outcome.is_some() {
             this.stop_clock();
@@ -603,17 +611,6 @@ impl Wait {
             return self.wake.bind(py).call1((stepper,)).map(drop);
         }
         self.context.bind(py).call_method1("run", (&self.wake, stepper)).map(drop)
-    }
-
-    /// Runs the task's step, whoever runs now.
-    fn wake_by_itself(&self, stepper: &Bound<'_, Stepper>) -> PyResult<()> {
-        let py = stepper.py();
-        let event_loop = stepper.borrow()._loop.as_ref().map(|event_loop| event_loop.clone_ref(py));
-        let Some(event_loop) = event_loop else { return Ok(()) };
-        let before = Asyncio::get(py)?.swap(py, &event_loop, &py.None())?;
-        let woken = self.wake(stepper, None);
-        Asyncio::get(py)?.restore(py, &event_loop, &before)?;
-        woken
     }
 }
 

@@ -22,7 +22,7 @@ from sse_fast.aio.passage import Passage
 from sse_fast.errors import IdleTimeoutError
 
 # The loop keeps tasks only weakly.
-_draining: set[asyncio.Task[None]] = set()
+_draining: set[asyncio.Future[None]] = set()
 
 
 class Pump:
@@ -131,7 +131,7 @@ class Pump:
 
     def _begin(self) -> asyncio.Task[None]:
         self._reads.task = self._task = asyncio.create_task(self._read())
-        self._task.add_done_callback(_forget)
+        self._task.add_done_callback(self._conclude)
         return self._task
 
     async def _read(self) -> None:
@@ -145,6 +145,14 @@ class Pump:
             await self._source.aclose()
             if self._drains:
                 await self._end()  # The source knows nothing of its end where it was never read.
+
+    def _conclude(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            task.exception()  # Who waited has had it, and after a drain nobody does.
+        if self._drains and not self._began:  # It was cancelled before it came to closing.
+            end = asyncio.ensure_future(self._end())
+            _draining.add(end)
+            end.add_done_callback(_draining.discard)
 
     def _release(self) -> None:
         """Let the task go on, where the stream is closed and no read is under way."""
@@ -198,9 +206,3 @@ class _Rest(asyncio.Future[None]):
 
     def cancel(self, msg: Any = None) -> bool:
         return self._reads.cancel_read(msg) or super().cancel(msg)
-
-
-def _forget(task: asyncio.Task[None]) -> None:
-    """Take what the task raised, if anything: who waited has had it, and after a drain nobody does."""
-    if not task.cancelled():
-        task.exception()

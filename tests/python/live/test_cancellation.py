@@ -96,6 +96,32 @@ def test_cancels_all_the_time(options: dict[str, Any]) -> None:
     run(scenario())
 
 
+@every_source
+@every_mode_and_drain
+def test_all_tasks_cancelled_at_once(options: dict[str, Any], source_type: Callable[..., Any]) -> None:
+    """As `asyncio.run` does at its end, in any order; a second Ctrl-C does it again."""
+
+    async def scenario() -> None:
+        # Nobody waits for a drain: what cancels its closing for good is its end.
+        numbers = (1, 2) if options == DRAIN else (1, 2, 3)
+        for step, times, backwards in itertools.product(range(1, 14), numbers, (False, True)):
+            before = asyncio.all_tasks()
+            watched = Watched(source_type(), **options)
+            task = asyncio.create_task(watched.consume())
+            await steps(step)
+            for _ in range(times):
+                tasks = asyncio.all_tasks() - before
+                for each in sorted(tasks, key=lambda each: (each is task) is backwards):
+                    each.cancel()
+                await asyncio.sleep(0)
+            await soon(asyncio.wait(tasks | {task}))
+            await soon(watched.ended.wait())
+            assert len(watched.reports) == 1
+            assert watched.source.closings == 1
+
+    run(scenario())
+
+
 @every_mode
 def test_asyncio_timeout_around_it(options: dict[str, Any]) -> None:
     async def scenario() -> None:
