@@ -27,7 +27,8 @@ pub(super) struct Stepper {
     _asyncio_future_blocking: bool,
     #[pyo3(get)]
     _loop: Option<Py<PyAny>>,
-    source: Option<Py<PyAny>>,
+    /// `__anext__` of the source.
+    begin: Option<Py<PyAny>>,
     #[pyo3(get, set)]
     task: Option<Py<PyAny>>,
     /// Called where a read ends and nobody waits.
@@ -95,7 +96,7 @@ impl Stepper {
         Ok(Stepper {
             _asyncio_future_blocking: false,
             _loop: Some(event_loop),
-            source: Some(source),
+            begin: Some(source.getattr(py, "__anext__")?),
             task: None,
             unclaimed: Some(unclaimed),
             survives,
@@ -296,7 +297,7 @@ impl Stepper {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let own = [&self._loop, &self.source, &self.task, &self.unclaimed, &self.sharer, &self.item];
+        let own = [&self._loop, &self.begin, &self.task, &self.unclaimed, &self.sharer, &self.item];
         for object in own.into_iter().chain([&self.failure, &self.cancel, &self.cancelled]) {
             visit.call(object)?;
         }
@@ -320,7 +321,7 @@ impl Stepper {
     }
 
     fn __clear__(&mut self) {
-        for object in [&mut self._loop, &mut self.source, &mut self.task, &mut self.unclaimed, &mut self.sharer] {
+        for object in [&mut self._loop, &mut self.begin, &mut self.task, &mut self.unclaimed, &mut self.sharer] {
             *object = None;
         }
         self.read = None;
@@ -472,16 +473,16 @@ impl Stepper {
         if let Some(msg) = this.cancel.take() {
             error = Some(PyErr::from_value(Asyncio::get(py)?.cancelled_error(py, Some(msg))?.into_bound(py)));
         }
-        let steps = match (&this.read, &this.source) {
+        let steps = match (&this.read, &this.begin) {
             (Some(read), _) => {
                 let steps = read.steps.bind(py).clone();
                 drop(this);
                 steps
             }
-            (None, Some(source)) => {
-                let source = source.bind(py).clone();
+            (None, Some(begin)) => {
+                let begin = begin.bind(py).clone();
                 drop(this);
-                let next = source.call_method0(intern!(py, "__anext__"))?;
+                let next = begin.call0()?;
                 // That of an async generator is an iterator already.
                 let steps = match next.cast_into::<PyIterator>() {
                     Ok(steps) => steps,
