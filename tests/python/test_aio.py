@@ -163,6 +163,12 @@ async def test_an_on_end_that_raises_is_logged(caplog: pytest.LogCaptureFixture)
 # The report.
 
 
+async def test_a_stream_that_has_ended_has_one_report() -> None:
+    stream = Stream(Upstream(event(1)))
+    await stream.read()
+    assert stream.stream.report is stream.stream.report is stream.reports[0]
+
+
 async def test_the_report_tells_as_the_stream_goes() -> None:
     stream = Stream(Upstream(b": wait\n\n", event(1), event(2), DONE))
     assert stream.stream.report.outcome is None

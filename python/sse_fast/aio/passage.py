@@ -79,6 +79,7 @@ class Passage:
         self._first_byte: float | None = None
         self._first_data: float | None = None
         self._duration: float | None = None
+        self._final: StreamReport | None = None  # What captures have seen is decoded for each report.
         self._events = 0
         self._begun = False
         self._cancels = self._cancelling = 0
@@ -244,9 +245,10 @@ class Passage:
         self._duration = time.monotonic() - self._start
         for tap in (*self._taps["upstream"], *self._taps["client"]):
             tap.end()
+        self._final = self.report
         if self._on_end is not None:
             try:
-                self._on_end(self.report)
+                self._on_end(self._final)
             except Exception:
                 logger.exception("on_end of a stream raised")
         for call in self.then:
@@ -255,6 +257,8 @@ class Passage:
     @property
     def report(self) -> StreamReport:
         """What is known so far."""
+        if self._final is not None:
+            return self._final
         return StreamReport(
             outcome=self.outcome,
             captured=getattr(self.rewriter, "captured", {}),
