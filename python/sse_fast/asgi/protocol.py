@@ -1,0 +1,86 @@
+"""uvicorn's HTTP protocol with the limits that it lacks: on heads, in bytes and in time, and on pipelines."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+# Bytes of a head, of trailers, of a chunk's extensions; h11 stops at as many. One read of the socket may come on top.
+MOST_HEAD = 1 << 16
+# Requests on a connection that wait for the one before; only tools for measuring send any.
+MOST_WAITING = 16
+
+
+class Protocol(HttpToolsProtocol):
+    """A connection, for ``http=`` of `uvicorn.Config`. What it refuses no application hears of."""
+
+    patience = 60.0
+    """Seconds for a head to come."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait."""
+        super().connection_made(transport)
+        self._unframed = 0  # bytes since something was understood
+        self._has_head = False
+        self._running: RequestResponseCycle | None = None
+        self._deadline = self.loop.call_later(self.patience, self._refuse, 408)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the request that is being answered; uvicorn tells the latest, which may be another."""
+        super().connection_lost(exc)
+        self._deadline.cancel()
+        self.pipeline.clear()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, unless it comes to nothing."""
+        self._unframed += len(data)
+        super().data_received(data)
+        if self._unframed > MOST_HEAD:
+            self._refuse(431)
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        super().on_message_begin()
+        self._has_head = False
+        self._deadline.cancel()
+        self._deadline = self.loop.call_later(self.patience, self._refuse, 408)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header. Trailers are none (RFC 9110, 6.5.1)."""
+        if self._has_head:
+            return
+        if name.lower() == b"transfer-encoding" and value.lower() != b"chunked":
+            raise ValueError("a coding that nobody undoes")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is there."""
+        self._deadline.cancel()
+        self._has_head, self._unframed = True, 0
+        upgrades = self.parser.should_upgrade()
+        if upgrades and any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers):
+            raise ValueError("httptools loses the body of a request with an upgrade")
+        if len(self.pipeline) >= MOST_WAITING:
+            raise ValueError("too many requests at once")
+        super().on_headers_complete()
+        if upgrades:
+            self.cycle.keep_alive = False
+        self.flow.resume_reading()  # or nobody would see the client leave
+
+    def on_body(self, body: bytes) -> None:
+        """A part of a body is there."""
+        self._unframed = 0
+        super().on_body(body)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _refuse(self, status: int) -> None:
+        if not self.transport.is_closing():
+            if self._running is None or self._running.response_complete:
+                self.transport.write(STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n")
+            self.transport.close()
