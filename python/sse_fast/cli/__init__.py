@@ -1,4 +1,5 @@
-"""The commands: `sse-fast rewrite`, `diff`, `inspect` and `demo`. They need the extra `sse_fast[cli]`.
+"""The commands: `sse-fast rewrite`, `diff` and `inspect`, which need the extra `sse_fast[cli]`, and `demo` and
+`gateway`, which need `sse_fast[gateway]`.
 
 This file decides how a command ends, in one place for all of them: exit code 0, 1 (it failed), 2 (it was
 called wrongly), 130 (Ctrl-C) or 141 (the reader of our output went away). A failure gives one line on stderr,
