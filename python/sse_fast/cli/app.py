@@ -7,6 +7,7 @@ import typer
 from sse_fast import InvalidEventError, RuleError
 from sse_fast.cli.demo import demo
 from sse_fast.cli.diff import diff
+from sse_fast.cli.gateway import gateway
 from sse_fast.cli.inspect import inspect
 from sse_fast.cli.options import UsageError
 from sse_fast.cli.rewrite import rewrite
@@ -16,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Rewrites JSON fields inside LLM event streams and touches nothing else.",
 )
-for command in (rewrite, diff, inspect, demo):
+for command in (rewrite, diff, inspect, demo, gateway):
     app.command()(command)
 
 # typer's usage error (an unknown option, a missing argument), whichever module this release keeps it in.
