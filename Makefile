@@ -27,14 +27,19 @@ $(VENV)/installed: $(VENV)/tools target/wheels/built
 	$(BIN)/python -m pip install --quiet --no-deps --no-index --force-reinstall --find-links target/wheels sse_fast
 	touch $@
 
-demo: $(VENV)/installed ## replay sample streams through a rewriter and show what changes
+demo: $(VENV)/installed ## an upstream, the gateway and a client: streams as they flow, and what changes
 	$(BIN)/sse-fast demo
 
 test: pytest ## run all tests
 	cargo test --locked --quiet
 
-pytest: $(VENV)/installed ## run the Python tests
-	$(BIN)/python -m pytest
+# Clients of the gateway on Node.js, for its tests.
+NODE_CLIENTS := $(if $(shell command -v npm),tests/node/node_modules/.package-lock.json)
+tests/node/node_modules/.package-lock.json: tests/node/package-lock.json
+	npm ci --silent --prefix tests/node
+
+pytest: $(VENV)/installed $(NODE_CLIENTS) ## run the Python tests
+	$(BIN)/python -m pytest $(TESTS)
 
 lint: $(VENV)/installed ## formatting, lints and types, Rust and Python
 	cargo fmt --check
