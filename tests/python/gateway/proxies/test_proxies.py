@@ -211,7 +211,7 @@ def test_errors_of_the_gateway_keep_their_form(front: Front) -> None:
 def test_errors_in_the_middle_of_a_stream(front: Front) -> None:
     async def scenario() -> None:
         ends = Reply(chunks=[CHAT_ERROR]), Reply(end="rst"), Reply(end="fin")
-        replies = [Reply(chunks=[CHAT_STREAM[0], 0.1, *each.chunks], end=each.end) for each in ends]
+        replies = [Reply(chunks=[CHAT_STREAM[0], 0.2, *each.chunks], end=each.end) for each in ends]
         async with scene(front, *replies) as on, client() as http:
             for response in await asyncio.gather(*(http.post(on.front + CHAT, json=ask()) for _ in replies)):
                 assert response.status_code == 200
