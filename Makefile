@@ -62,6 +62,12 @@ bench: $(BENCH_VENV)/tools target/wheels/built ## time against the rivals, rewri
 	$(BENCH_VENV)/bin/python benches/run.py --write
 	$(BENCH_VENV)/bin/python benches/aio.py --write
 
+# LiteLLM, to time beside the gateway: `benches/gateway/run.py --litellm .venv-litellm/bin/litellm`.
+.venv-litellm/tools: benches/gateway/litellm.lock
+	$(PYTHON) -m venv .venv-litellm
+	.venv-litellm/bin/python -m pip install --quiet --no-deps --require-hashes --requirement $<
+	touch $@
+
 gate: ## compare instruction counts with benches/instructions.json (needs valgrind)
 	benches/gate
 
@@ -76,3 +82,5 @@ lock: $(VENV)/tools ## pin the tools anew
 	  --custom-compile-command 'make lock' --group dev --all-extras --output-file requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-strip-extras \
 	  --custom-compile-command 'make lock' --output-file benches/requirements.lock benches/requirements.in
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --strip-extras \
+	  --custom-compile-command 'make lock' --output-file benches/gateway/litellm.lock benches/gateway/litellm.in
