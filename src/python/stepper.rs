@@ -1,5 +1,6 @@
 //! `Stepper`: whoever waits for an async iterator runs its steps, in the name of one task.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyRuntimeError, PyStopAsyncIteration, PyStopIteration};
@@ -78,13 +79,19 @@ enum State {
 enum Outcome {
     Item(Py<PyAny>),
     Over,
-    Error(PyErr),
+    /// An exception. It holds frames, and so, it may be, this very stepper: the collector has to see it.
+    Error(Py<PyAny>),
 }
 
 /// A task that waits for the stepper.
 struct Wait {
     wake: Py<PyAny>,
     context: Py<PyAny>,
+}
+
+thread_local! {
+    /// How many steps run inside of each other: of streams that are read by streams.
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
 }
 
 #[pymethods]
@@ -152,10 +159,15 @@ impl Stepper {
 
     /// Give the task that waits an item while the read goes on; whether there was one to take it. For the loop to call.
     fn interrupt(slf: &Bound<'_, Self>, item: Py<PyAny>) -> PyResult<bool> {
-        Stepper::stand_in(slf)?;
+        Stepper::stand_in(slf, false)?;
         let mut this = slf.borrow_mut();
-        let Some(wait) = this.wait.take() else { return Ok(false) };
+        let is_shared = this.read.as_ref().is_some_and(|read| matches!(read.state, State::Shared { .. }));
+        if is_shared || this.since.is_none() || this.outcome.is_some() || this.ended || this.cancelled.is_some() {
+            return Ok(false);
+        }
         this.outcome = Some(Outcome::Item(item));
+        // Where it does not wait for the stepper the task is about to run, and takes the item then.
+        let Some(wait) = this.wait.take() else { return Ok(true) };
         drop(this);
         wait.wake(slf, None)?;
         Ok(true)
@@ -163,9 +175,10 @@ impl Stepper {
 
     /// Begin no read any more: who waits, now or later, gets None.
     fn end(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Stepper::stand_in(slf)?;
+        Stepper::stand_in(slf, true)?;
         let mut this = slf.borrow_mut();
         this.ended = true;
+        this.outcome = None;
         let Some(wait) = this.wait.take() else { return Ok(()) };
         drop(this);
         Stepper::call_soon(slf, wait.wake.bind(slf.py()), slf.as_any(), Some(wait.context))
@@ -174,7 +187,7 @@ impl Stepper {
     /// Cancel the read that is under way, if one is, as `asyncio.Task.cancel` does; whether one is.
     #[pyo3(signature = (msg = None))]
     fn cancel_read(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
-        Stepper::stand_in(slf)?;
+        Stepper::stand_in(slf, true)?;
         let py = slf.py();
         let mut this = slf.borrow_mut();
         let Some(read) = &this.read else { return Ok(false) };
@@ -204,8 +217,9 @@ impl Stepper {
         read.waits_for = None;
         drop(this);
 
-        // A step raises the error of asyncio's own futures by itself.
-        let error = if future.is_none() || Asyncio::get(py)?.is_future(future) {
+        // A step raises the error of asyncio's own futures by itself, unless it raises a cancel.
+        let is_cancelled = slf.borrow().cancel.is_some();
+        let error = if future.is_none() || (Asyncio::get(py)?.is_future(future) && !is_cancelled) {
             None
         } else {
             future.call_method0(intern!(py, "result")).err()
@@ -222,7 +236,9 @@ impl Stepper {
         }
         let Some(outcome) = Stepper::step(slf, error, false)? else { return Stepper::be_called(slf, context) };
         let mut this = slf.borrow_mut();
-        this.outcome = Some(outcome);
+        if !this.ended {
+            this.outcome = Some(outcome);
+        }
         if let Some(wait) = this.wait.take() {
             drop(this);
             return wait.wake(slf, context.as_ref());
@@ -239,7 +255,10 @@ impl Stepper {
     }
 
     fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        slf.borrow_mut().end_shared_wait();
+        let mut this = slf.borrow_mut();
+        this.woke_cancelled = false;
+        this.end_shared_wait();
+        drop(this);
         Stepper::go_on(slf)
     }
 
@@ -261,7 +280,16 @@ impl Stepper {
             slf.borrow_mut().stop_clock();
             return Err(error);
         }
-        // The next step finds the error in the future.
+        // The next step finds the error in the future. Where that is not done asyncio has refused to wait for it.
+        let waits_for = match &slf.borrow().read {
+            Some(Read { state: State::Shared { .. }, waits_for: Some(future), .. }) => Some(future.clone_ref(py)),
+            _ => None,
+        };
+        if let Some(future) = waits_for
+            && !future.call_method0(py, intern!(py, "done"))?.is_truthy(py)?
+        {
+            slf.borrow_mut().failure = Some(error.into_value(py).into_any());
+        }
         slf.borrow_mut().end_shared_wait();
         Stepper::go_on(slf)?.ok_or_else(|| PyStopIteration::new_err(py.None()))
     }
@@ -310,8 +338,8 @@ impl Stepper {
                 State::Ready | State::Suspended => {}
             }
         }
-        if let Some(Outcome::Item(item)) = &self.outcome {
-            visit.call(item)?;
+        if let Some(Outcome::Item(object) | Outcome::Error(object)) = &self.outcome {
+            visit.call(object)?;
         }
         if let Some(wait) = &self.wait {
             visit.call(&wait.wake)?;
@@ -387,7 +415,7 @@ impl Stepper {
                 return Ok(None);
             }
             Some(Outcome::Over) => return Ok(None),
-            Some(Outcome::Error(error)) => return Err(error),
+            Some(Outcome::Error(error)) => return Err(PyErr::from_value(error.into_bound(py))),
             None => {}
         }
         if let Some(Read { state: State::Shared { .. }, waits_for, .. }) = &this.read {
@@ -409,14 +437,14 @@ impl Stepper {
         }
     }
 
-    /// Takes the place of the future that the task waits for, so that others can wake it.
-    fn stand_in(slf: &Bound<'_, Self>) -> PyResult<()> {
+    /// Takes the place of the future that the task waits for, so that others can wake it. Where the task's context cannot
+    /// be had, only if it `must`: the read goes on in a copy then.
+    fn stand_in(slf: &Bound<'_, Self>, must: bool) -> PyResult<()> {
         let py = slf.py();
         let mut this = slf.borrow_mut();
         let Some(read) = &mut this.read else { return Ok(()) };
         let State::Shared { task } = &read.state else { return Ok(()) };
         let task = task.clone_ref(py);
-        read.state = State::Suspended;
         let waits_for = read.waits_for.as_ref().map(|future| future.clone_ref(py));
         drop(this);
         let wait = match waits_for {
@@ -428,7 +456,8 @@ impl Stepper {
             Some(wait) => Some(wait.context.clone_ref(py)),
             None => match task.bind(py).getattr_opt(intern!(py, "get_context"))? {
                 Some(get) => Some(get.call0()?.unbind()),
-                None => None, // Python 3.11
+                None if must => None,
+                None => return Ok(()), // Python 3.11
             },
         };
         slf.borrow_mut().wait = wait;
@@ -448,8 +477,12 @@ impl Stepper {
         drop(this);
 
         let before = asyncio.swap(py, &event_loop, &task)?;
+        // A task whose steps others run cannot share: it is theirs that would be woken.
+        let depth = DEPTH.replace(DEPTH.get() + 1);
         let stepped = Stepper::step_as_task(slf, error);
+        DEPTH.set(depth);
         asyncio.restore(py, &event_loop, &before)?;
+        let shares = shares && depth == 0;
 
         let outcome = match stepped {
             Ok(PySendResult::Next(waits_for)) => {
@@ -458,7 +491,7 @@ impl Stepper {
             }
             Ok(PySendResult::Return(item)) => Outcome::Item(item.unbind()),
             Err(error) if error.is_instance_of::<PyStopAsyncIteration>(py) => Outcome::Over,
-            Err(error) => Outcome::Error(error),
+            Err(error) => Outcome::Error(error.into_value(py).into_any()),
         };
         slf.borrow_mut().read = None;
         Ok(Some(outcome))
@@ -509,7 +542,7 @@ impl Stepper {
         let is_none = waits_for.is_none();
         let mut this = slf.borrow_mut();
         let is_cancelled = this.cancel.is_some();
-        let can_share = !this.survives && !is_cancelled && (is_none || Asyncio::get(py)?.is_future(&waits_for));
+        let can_share = !this.survives && !is_cancelled && Asyncio::get(py)?.is_future(&waits_for);
         let sharer = task.filter(|task| can_share && !task.is_none(py));
         if let Some(task) = &sharer
             && !this.sharer.as_ref().is_some_and(|sharer| sharer.is(task))
@@ -529,8 +562,10 @@ impl Stepper {
         }
         drop(this);
         let blocking = intern!(py, "_asyncio_future_blocking");
-        if !waits_for.getattr(blocking).is_ok_and(|blocking| blocking.is_truthy().unwrap_or(false)) {
-            let message = format!("a source awaits {}, which asyncio cannot wait for", waits_for.repr()?);
+        let is_future = waits_for.getattr(blocking).is_ok_and(|blocking| blocking.is_truthy().unwrap_or(false));
+        let is_itself = slf.borrow().task.as_ref().is_some_and(|task| waits_for.is(task));
+        if !is_future || is_itself {
+            let message = format!("a source awaits {}, for which it cannot wait", waits_for.repr()?);
             let mut this = slf.borrow_mut();
             this.failure = Some(PyRuntimeError::new_err(message).into_value(py).into_any());
             if let Some(read) = &mut this.read {

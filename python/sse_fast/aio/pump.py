@@ -62,12 +62,16 @@ class Pump:
             if self._task is None:
                 self._begin()
                 await asyncio.sleep(0)  # The task comes to its rest, and may be cancelled from now on.
+                if not self._began:
+                    raise asyncio.CancelledError  # It has been, before.
             while True:
                 if self._timer is None:
                     self._set_timer(0.0)
                 await reads
                 output = reads.take()
                 if output is None:
+                    if self._rest.cancelled() and not self._closed:
+                        raise asyncio.CancelledError  # The task that reads was cancelled: it is no end.
                     break
                 yield output
         finally:
@@ -130,7 +134,14 @@ class Pump:
     # The task in whose name all is read.
 
     def _begin(self) -> asyncio.Task[None]:
-        self._reads.task = self._task = asyncio.create_task(self._read())
+        # What a source sets in the context of who asks it resets there, too, where that can be had (Python 3.12). A
+        # factory may want to run the task at once, which no context bears twice.
+        loop = asyncio.get_running_loop()
+        get_context = getattr(asyncio.current_task(), "get_context", None)
+        context = get_context() if get_context is not None and loop.get_task_factory() is None else None
+        self._reads.task = self._task = loop.create_task(self._read(), context=context)
+        # Where the collector takes all at once it is no fault that the task rests yet: the generator closes the source.
+        self._task._log_destroy_pending = False  # type: ignore[attr-defined]
         self._task.add_done_callback(self._conclude)
         return self._task
 
@@ -205,4 +216,7 @@ class _Rest(asyncio.Future[None]):
         self._reads = reads
 
     def cancel(self, msg: Any = None) -> bool:
-        return self._reads.cancel_read(msg) or super().cancel(msg)
+        if self._reads.cancel_read(msg):
+            return True
+        self._reads.end()  # The task closes the source, and nothing can be read beside that.
+        return super().cancel(msg)
