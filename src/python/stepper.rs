@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use pyo3::exceptions::{PyRuntimeError, PyStopAsyncIteration, PyStopIteration};
+use pyo3::exceptions::{PyException, PyGeneratorExit, PyRuntimeError, PyStopAsyncIteration, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::iterator::PySendResult;
@@ -235,6 +235,7 @@ impl Stepper {
             }
         }
         let Some(outcome) = Stepper::step(slf, error, false)? else { return Stepper::be_called(slf, context) };
+        let fatal = outcome.fatal(py)?;
         let mut this = slf.borrow_mut();
         if !this.ended {
             this.outcome = Some(outcome);
@@ -245,7 +246,10 @@ impl Stepper {
         }
         let unclaimed = this.unclaimed.as_ref().map(|unclaimed| unclaimed.clone_ref(py));
         drop(this);
-        unclaimed.map_or(Ok(()), |unclaimed| unclaimed.call0(py).map(drop))
+        if let Some(unclaimed) = unclaimed {
+            unclaimed.call0(py)?;
+        }
+        fatal.map_or(Ok(()), Err)
     }
 
     // An iterator as `await` takes it: what to wait for, as long as there is something, then the item; None at the end.
@@ -447,10 +451,15 @@ impl Stepper {
         let task = task.clone_ref(py);
         let waits_for = read.waits_for.as_ref().map(|future| future.clone_ref(py));
         drop(this);
-        let wait = match waits_for {
+        let wait = match &waits_for {
             Some(future) => Wait::taken_from(future.bind(py), task.bind(py))?,
             None => None,
         };
+        if let (None, Some(future), false) = (&wait, &waits_for, must)
+            && !future.call_method0(py, "done")?.is_truthy(py)?
+        {
+            return Ok(()); // asyncio refuses to wait for it, and is about to say so.
+        }
         // Where the callback is gone the task has been woken already, and comes by itself.
         let context = match &wait {
             Some(wait) => Some(wait.context.clone_ref(py)),
@@ -614,6 +623,18 @@ impl Stepper {
         let Some(event_loop) = event_loop else { return Ok(()) };
         let keywords = [("context", context)].into_py_dict(py)?;
         event_loop.bind(py).call_method("call_soon", (callback, argument), Some(&keywords)).map(drop)
+    }
+}
+
+impl Outcome {
+    /// What goes through every task to who runs the loop: `KeyboardInterrupt`, `SystemExit`.
+    fn fatal(&self, py: Python<'_>) -> PyResult<Option<PyErr>> {
+        let Outcome::Error(error) = self else { return Ok(None) };
+        let error = error.bind(py);
+        let is_common = error.is_instance_of::<PyException>()
+            || error.is_instance(Asyncio::get(py)?.cancelled_error.bind(py))?
+            || error.is_instance_of::<PyGeneratorExit>();
+        Ok((!is_common).then(|| PyErr::from_value(error.clone())))
     }
 }
 

@@ -247,3 +247,18 @@ def test_an_inner_stream_sends_its_heartbeats_through_an_outer_one() -> None:
             assert any([is_beat(chunk) async for chunk in stream])
 
     run(scenario())
+
+
+def test_a_system_exit_goes_through_though_nobody_waits() -> None:
+    async def scenario() -> None:
+        async def source() -> AsyncIterator[bytes]:
+            await asyncio.sleep(0.05)
+            raise SystemExit(7)
+            yield FIRST
+
+        async with RewriteStream(source(), Rewriter([]), heartbeat=0.01) as stream:
+            assert is_beat(await anext(aiter(stream)))
+            await asyncio.sleep(LONG)  # sending
+
+    with pytest.raises(SystemExit):
+        asyncio.run(scenario())
