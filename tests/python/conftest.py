@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import pytest
@@ -13,6 +14,10 @@ settings.register_profile("ci", derandomize=True, deadline=None, max_examples=20
 settings.register_profile("more", deadline=None, max_examples=EXAMPLES or 200, suppress_health_check=SLOW)
 settings.load_profile("more" if EXAMPLES else "ci")
 
+
+# A shell has its background jobs ignore Ctrl-C, and what they start would, too; tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LOOPS = {"asyncio": {}} if sys.platform == "win32" else {"asyncio": {}, "uvloop": {"use_uvloop": True}}
 

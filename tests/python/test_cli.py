@@ -279,10 +279,7 @@ class TestPipes:
 
     @needs_posix
     def test_ctrl_c_ends_with_130_and_no_traceback(self):
-        def heed() -> None:  # A shell has its background jobs ignore it.
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-        with command("rewrite", stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=heed) as process:
+        with command("rewrite", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             os.write(process.stdin.fileno(), EVENT + b"data: {")
             assert read_now(process.stdout, len(EVENT)) == EVENT
             process.send_signal(signal.SIGINT)
