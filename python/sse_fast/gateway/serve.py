@@ -8,6 +8,7 @@ import socket
 import sys
 import tempfile
 from functools import partial
+from typing import TextIO
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -62,6 +63,12 @@ class Workers(Multiprocess):
         super().terminate_all()
 
 
+class _Records(logging.StreamHandler[TextIO]):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Nobody reads them: what is still buffered, and all to come, goes nowhere."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 def _app(config: Config) -> ASGIApp:
     """In each process: records go to stdout, and nothing else does."""
     logging.basicConfig(format="%(levelname)s: %(name)s: %(message)s")
@@ -69,6 +76,6 @@ def _app(config: Config) -> ASGIApp:
     logging.raiseExceptions = False  # that nobody reads the records stops nothing
     log.setLevel(logging.INFO)
     log.propagate = False
-    log.addHandler(logging.StreamHandler(sys.stdout))
+    log.addHandler(_Records(sys.stdout))
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     return create_app(config)
