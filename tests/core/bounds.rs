@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use allocation_counter::measure;
 use sse_fast::{Comments, Condition, MAX_DEPTH, Options, Rewriter, Rule, Rules};
 
+use crate::agree;
 use crate::drive::{every_byte, json, path, remove, replace, rules, run, set, show};
+use crate::oracle::lines;
 
 /// A rewriter whose heap is watched.
 ///
@@ -165,6 +167,27 @@ fn g6_larger_events_are_still_rewritten() {
         let run = run(&rules, &options, stream.as_bytes(), &cuts);
         assert_eq!(show(&run.output), show(expected.as_bytes()));
         assert!(run.at_boundary);
+    }
+}
+
+#[test]
+fn g6_a_removal_behind_more_space_than_may_wait_leaves_null() {
+    let options = Options { max_held: 200, ..Options::default() };
+    for space in [" ".repeat(300), "\ndata: ".repeat(40), "\n: c\ndata: ".repeat(30)] {
+        for (rule, payload, expected) in [
+            ("$.a", format!(r#"{{"a":{space}"secret"}}"#), r#"{"a":null}"#),
+            ("$.a", format!(r#"{{"a"{space}:[1,"secret"]}}"#), r#"{"a":null}"#),
+            ("$.a", format!(r#"{{"b":1,{space}"a":"secret","c":2}}"#), r#"{"b":1,"a":null,"c":2}"#),
+            ("$[1]", format!(r#"[1,{space}{{"secret":[]}}]"#), "[1,null]"),
+        ] {
+            let stream = format!("data: {payload}\n\n");
+            let list = [remove(rule)];
+            agree::payloads(&list, &options, stream.as_bytes(), &[]).unwrap();
+            agree::cuts(&list, &options, stream.as_bytes(), &[7, 100, 101]).unwrap();
+            let output = run(&rules(list.to_vec()), &options, stream.as_bytes(), &[]).output;
+            let (events, ..) = lines::dispatch(&output);
+            assert_eq!(events[0].data.split([' ', '\n']).collect::<String>(), expected);
+        }
     }
 }
 
