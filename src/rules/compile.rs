@@ -5,7 +5,7 @@
 //! member one look-up of its name gives the next state, whatever the number of paths. State 0 is the empty set: nothing
 //! can match inside.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::error::RuleError;
@@ -224,7 +224,7 @@ type Place = (u32, u32);
 struct Builder<'a> {
     rules: &'a [Rule],
     uses: Vec<Use<'a>>,
-    ids: HashMap<Vec<Place>, StateId>,
+    ids: BTreeMap<Vec<Place>, StateId>,
     sets: Vec<Vec<Place>>,
     states: Vec<State>,
     captures: Vec<Capture>,
@@ -238,7 +238,7 @@ impl<'a> Builder<'a> {
         let mut builder = Builder {
             rules,
             uses: Vec::new(),
-            ids: HashMap::from([(Vec::new(), DEAD)]),
+            ids: BTreeMap::from([(Vec::new(), DEAD)]),
             sets: vec![Vec::new()],
             states: Vec::new(),
             captures: Vec::new(),
