@@ -11,11 +11,13 @@ from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 __all__ = [
+    "CREDENTIALS",
     "Headers",
     "end_to_end_headers",
     "event_stream_headers",
     "is_event_stream",
     "is_json",
+    "request_headers",
     "rewritten_headers",
 ]
 
@@ -51,6 +53,12 @@ OF_THE_BYTES = frozenset(
     }
 )
 """True of the very bytes that the body had before it was decoded and rewritten."""
+OF_PROXIES = frozenset(
+    {"forwarded", "via", "x-real-ip", *(f"x-forwarded-{what}" for what in ("for", "host", "port", "proto"))}
+)
+"""What those on the way say of a client (RFC 7239; RFC 9110, 7.6.3)."""
+CREDENTIALS = frozenset({"api-key", "authorization", "cookie", "x-api-key", "x-goog-api-key"})
+"""What carries a client's keys: ``without`` it, where a proxy asks with a key of its own."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BREAKS_OUT = re.compile(r"[\r\n\0]")
@@ -77,23 +85,43 @@ def event_stream_headers(upstream: Headers) -> list[tuple[str, str]]:
 def end_to_end_headers(headers: Headers, *, without: Set[str] = frozenset()) -> list[tuple[str, str]]:
     """The headers of a request or a response that a proxy passes on, less those named (in lower case).
 
-    Names come in lower case. Out: hop-by-hop headers and what Connection names (RFC 9110, 7.6.1). All else stays, in
-    order, repeated ones too. Bytes and errors are as for `event_stream_headers`.
+    Names come in lower case. Out: hop-by-hop headers and what Connection names (RFC 9110, 7.6.1), and a Content-Length
+    beside Transfer-Encoding, which has no meaning (RFC 9112, 6.3). All else stays, in order, repeated ones too. Bytes
+    and errors are as for `event_stream_headers`.
     """
-    items = _items(headers)
+    items = pairs(headers)
     named = {
         option.strip(" \t").lower() for name, value in items if name == "connection" for option in value.split(",")
     }
     out = HOP_BY_HOP | named | without
+    if any(name == "transfer-encoding" for name, _ in items):
+        out |= {"content-length"}
     return [(name, value) for name, value in items if name not in out]
+
+
+def request_headers(client: Headers, *, without: Set[str] = frozenset()) -> list[tuple[str, str]]:
+    """The headers to ask an upstream with: those of a client's request, made right for a proxy, less those named.
+
+    - Out: what `end_to_end_headers` takes out; Host and Expect, which the proxy's own client says anew; Range and
+      If-Range, for a slice cannot be rewritten (a server may answer with the whole: RFC 9110, 14.2); what proxies tell
+      of the client (Forwarded, Via, X-Forwarded-For and the like).
+    - In: ``accept-encoding: identity``, whatever the client accepts: a coding would have to be undone.
+    - All else stays, in order, repeated ones too: keys, cookies, Content-Length, which is wrong once the body changes.
+
+    Names, bytes and errors are as for `event_stream_headers`.
+    """
+    said_anew = {"accept-encoding", "expect", "host", "if-range", "range"}
+    kept = end_to_end_headers(client, without=OF_PROXIES | said_anew | without)
+    return [*kept, ("accept-encoding", "identity")]
 
 
 def rewritten_headers(headers: Headers, *, without: Set[str] = frozenset()) -> list[tuple[str, str]]:
     """The headers that stay true of any body that is decoded and rewritten, less those named (in lower case)."""
-    return [(name, value) for name, value in _items(headers) if name not in OF_THE_BYTES and name not in without]
+    return [(name, value) for name, value in pairs(headers) if name not in OF_THE_BYTES and name not in without]
 
 
-def _items(headers: Any) -> list[tuple[str, str]]:
+def pairs(headers: Any) -> list[tuple[str, str]]:
+    """All of them, in order, names in lower case."""
     # httpx joins repeated headers in items(), which Set-Cookie does not survive.
     for method in ("multi_items", "items"):
         if hasattr(headers, method):
@@ -120,15 +148,14 @@ def _text(part: Any) -> str:
 
 
 def is_event_stream(content_type: str | bytes | None) -> bool:
-    """Is it ``text/event-stream``, in any case and with any parameters?"""
-    return _media_type(content_type) == "text/event-stream"
+    """Is it ``text/event-stream``, in any case and with any parameters? Of several, joined with commas, any counts."""
+    return "text/event-stream" in _media_types(content_type)
 
 
 def is_json(content_type: str | bytes | None) -> bool:
-    """Is it ``application/json``, or any type with the suffix ``+json`` (RFC 6839, 3.1)?"""
-    media_type = _media_type(content_type)
-    return media_type == "application/json" or media_type.endswith("+json")
+    """Is it ``application/json``, or any type with the suffix ``+json`` (RFC 6839, 3.1)? Several as above."""
+    return any(each == "application/json" or each.endswith("+json") for each in _media_types(content_type))
 
 
-def _media_type(content_type: str | bytes | None) -> str:
-    return _text(content_type or "").partition(";")[0].strip(" \t").lower()
+def _media_types(content_type: str | bytes | None) -> list[str]:
+    return [each.partition(";")[0].strip(" \t").lower() for each in _text(content_type or "").split(",")]

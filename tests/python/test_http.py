@@ -10,7 +10,15 @@ from aiohttp import ClientResponse
 from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
-from sse_fast.http import end_to_end_headers, event_stream_headers, is_event_stream, is_json, rewritten_headers
+from sse_fast.http import (
+    CREDENTIALS,
+    end_to_end_headers,
+    event_stream_headers,
+    is_event_stream,
+    is_json,
+    request_headers,
+    rewritten_headers,
+)
 from starlette.datastructures import Headers
 
 ADDED = [("cache-control", "no-cache, no-transform"), ("x-accel-buffering", "no")]
@@ -64,6 +72,30 @@ def test_end_to_end_headers_without_those_named() -> None:
     pairs = [("Host", "a"), ("X-A", "1"), ("Connection", "X-A"), ("Content-Length", "3"), ("X-B", "2")]
     assert end_to_end_headers(pairs, without={"host", "content-length"}) == [("x-b", "2")]
     assert end_to_end_headers([]) == []
+
+
+def test_a_length_beside_a_transfer_coding_goes() -> None:
+    pairs = [("Content-Length", "60"), ("Transfer-Encoding", "chunked"), ("x-kept", "1")]
+    assert end_to_end_headers(pairs) == [("x-kept", "1")]
+    assert request_headers(pairs) == [("x-kept", "1"), ("accept-encoding", "identity")]
+
+
+def test_request_headers_are_those_that_an_upstream_is_asked_with() -> None:
+    kept = [("accept", "text/event-stream"), ("cookie", "a=1"), ("cookie", "b=2"), ("content-length", "3")]
+    dropped = [
+        *(("Host", "gateway"), ("Expect", "100-continue"), ("Accept-Encoding", "gzip, br"), ("TE", "trailers")),
+        *(("Range", "bytes=0-9"), ("If-Range", '"e"')),
+        *(("Connection", "keep-alive, x-a"), ("X-A", "1"), ("Forwarded", "for=1.2.3.4"), ("Via", "1.1 nginx")),
+        *(("X-Real-IP", "1.2.3.4"), ("X-Forwarded-For", "1.2.3.4"), ("X-Forwarded-Proto", "https")),
+        *(("X-Forwarded-Host", "gateway"), ("X-Forwarded-Port", "443")),
+    ]
+    assert request_headers([*dropped, *kept]) == [*kept, ("accept-encoding", "identity")]
+
+
+def test_request_headers_without_credentials() -> None:
+    pairs = [("X-Api-Key", "k"), ("Authorization", "Bearer k"), ("api-key", "k"), ("x-goog-api-key", "k")]
+    pairs += [("cookie", "a=1"), ("x-kept", "1")]
+    assert request_headers(pairs, without=CREDENTIALS) == [("x-kept", "1"), ("accept-encoding", "identity")]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +198,9 @@ def test_bytes_are_latin_1() -> None:
     assert event_stream_headers([(b"x-a", b"\xe9")])[0] == ("x-a", "é")
 
 
-each_kind = pytest.mark.parametrize("headers", [event_stream_headers, rewritten_headers, end_to_end_headers])
+each_kind = pytest.mark.parametrize(
+    "headers", [event_stream_headers, rewritten_headers, end_to_end_headers, request_headers]
+)
 
 
 @each_kind
@@ -214,6 +248,7 @@ def test_nothing_is_invented_and_nothing_twice(pairs: list[tuple[str, str]]) -> 
     [
         *("text/event-stream", "Text/Event-Stream", "text/event-stream; charset=utf-8", "text/event-stream;charset=x"),
         *(" text/event-stream ", "text/event-stream ; a=b", b"text/event-stream", b"TEXT/EVENT-STREAM;x"),
+        *("text/event-stream, text/event-stream", "text/plain;a=b,text/event-stream"),
     ],
 )
 def test_event_streams(content_type) -> None:
@@ -226,6 +261,7 @@ def test_event_streams(content_type) -> None:
     [
         *("application/json", "APPLICATION/JSON", "application/json; charset=utf-8", "application/problem+json"),
         *("application/vnd.api+JSON; a=b", b"application/json", "application/geo+json"),
+        *("application/json,application/json", "text/plain, application/json; charset=utf-8"),
     ],
 )
 def test_json(content_type) -> None:

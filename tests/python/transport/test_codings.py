@@ -48,6 +48,17 @@ async def test_a_compressed_body_is_decoded(kit: Kit, coding: str, encode: Calla
 
 
 @pytest.mark.anyio
+async def test_a_type_that_is_said_twice_is_rewritten_all_the_same(kit: Kit) -> None:
+    for content_type, plain, masked in (
+        ("text/event-stream", ONE, ONE_MASKED),
+        ("application/json", BODY, BODY_MASKED),
+    ):
+        inner = Inner(kit.library, [plain], content_type, headers=[("Content-Type", content_type)])
+        received = await kit.get(RewriteTransport(RULES, body_rules=RULES, transport=inner))
+        assert received.body == masked
+
+
+@pytest.mark.anyio
 async def test_events_of_a_compressed_stream_leave_when_they_are_flushed(kit: Kit) -> None:
     packer = zlib.compressobj(wbits=31)
     chunks = [packer.compress(event) + packer.flush(zlib.Z_SYNC_FLUSH) for event in (ONE, TWO)] + [packer.flush()]
