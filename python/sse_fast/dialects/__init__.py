@@ -13,6 +13,7 @@ Usage(input=3, output=4, total=7, cached=None, reasoning=None, cost=6e-07)
 
 import re
 
+from sse_fast.dialects.asked import Asked, path_with_model
 from sse_fast.dialects.chat_completions import chat_completions, completions
 from sse_fast.dialects.dialect import Dialect
 from sse_fast.dialects.failure import Failure
@@ -23,6 +24,7 @@ from sse_fast.dialects.usage import Usage
 
 __all__ = [
     "DIALECTS",
+    "Asked",
     "Dialect",
     "Failure",
     "Usage",
@@ -32,6 +34,7 @@ __all__ = [
     "gemini",
     "get",
     "messages",
+    "path_with_model",
     "responses",
 ]
 

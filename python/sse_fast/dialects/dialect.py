@@ -4,13 +4,14 @@ import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, Self, TypedDict
 
 from sse_fast.aio.report import StreamReport
 from sse_fast.dialects.failure import Failure
 from sse_fast.dialects.usage import Usage, parsed
 from sse_fast.errors import RefusalError
-from sse_fast.rules import Capture, Condition, DropEvent, Map, Remove, Rename, Replace, Rule
+from sse_fast.rules import Capture, Condition, DropEvent, Map, Remove, Rename, Replace, Rule, Rules
 
 Reasoning = Literal["reasoning", "reasoning_content"]
 
@@ -73,6 +74,8 @@ class Dialect:
     """The JSON body that tells of one before a stream."""
     keep_alive: bytes = b": keep-alive\n\n"
     """A whole block to send in idle time."""
+    key_header: str = "authorization"
+    """The header that a request has its key in."""
 
     def rules(
         self,
@@ -159,6 +162,12 @@ class Dialect:
         """What a JSON body says that it has used; nothing where it is no JSON."""
         return self.read_body_usage(parsed(body))
 
+    def body_model(self, body: bytes | str) -> str | None:
+        """The model that a JSON body names, as it came; None where it names none or is no JSON."""
+        text = body.encode(errors="surrogatepass") if isinstance(body, str) else body
+        models = _observed(tuple(self.body_models)).read_json(text).values()
+        return next((model for model in models if model and isinstance(model, str)), None)
+
     def is_terminal(self, report: StreamReport) -> bool:
         """The event that ends a stream has come."""
         return self.has_ended(report)
@@ -168,6 +177,10 @@ class Dialect:
         if not self.observers.keys() <= report.captured.keys():
             return True
         return (self.may_end or self.has_ended)(report)
+
+    def has_failed(self, report: StreamReport) -> bool:
+        """An event told of an error, by the captures; the stream itself may well be complete."""
+        return report.captured.get("error") is not None or report.captured.get("type") == "error"
 
     def error_event(self, error: BaseException, report: StreamReport) -> bytes:
         """Whole blocks that tell the client of an error in this API's own form.
@@ -185,6 +198,10 @@ class Dialect:
         """The JSON body for a status of one's own choice, 400 to 599: what `sse_fast.RefusalError` comes to."""
         return self.error_body(RefusalError(status, message))[1]
 
+    def authorization(self, key: str) -> tuple[str, str]:
+        """The header that asks with a key."""
+        return self.key_header, f"Bearer {key}" if self.key_header == "authorization" else key
+
     def serves(self, path: str) -> bool:
         """Whether a request with this path speaks this dialect."""
         return any(re.search(f"(?:{pattern})$", path) for pattern in self.paths)
@@ -192,3 +209,8 @@ class Dialect:
     def replace(self, **changes: Any) -> Self:
         """A variant, ``chat_completions.replace(keep_alive=b": ping\\n")`` for one."""
         return dataclasses.replace(self, **changes)
+
+
+@lru_cache
+def _observed(paths: tuple[str, ...]) -> Rules:
+    return Rules(Capture(path, path) for path in paths)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from sse_fast.errors import RefusalError, TruncatedError
+from sse_fast.errors import EncodingError, RefusalError, TruncatedError
 
 # What OpenAI answers with, a wrong key (401) included; it has no words for what a gateway's upstream does.
 _OPENAI = {
@@ -37,6 +37,8 @@ class Failure:
             return cls(504, "the upstream did not answer in time")
         if isinstance(error, TruncatedError):
             return cls(502, "the upstream ended before its answer was complete")
+        if isinstance(error, EncodingError):
+            return cls(502, "the upstream's answer cannot be decoded")
         return cls(502, "the upstream failed before its answer was complete")
 
     def word(self, words: Mapping[int, str]) -> str:

@@ -80,4 +80,5 @@ gemini = Dialect(
     write_error_body=lambda failure: text(_error(failure)),
     # Google's SDK takes a comment for JSON; a blank line alone is nothing to anybody.
     keep_alive=b"\r\n",
+    key_header="x-goog-api-key",
 )

@@ -86,4 +86,5 @@ messages = Dialect(
     write_error=lambda failure, report: block(_error(failure), event="error"),
     write_error_body=lambda failure: text(_error(failure)),
     keep_alive=b'event: ping\ndata: {"type": "ping"}\n\n',
+    key_header="x-api-key",
 )
