@@ -5,10 +5,14 @@ Servers do the one, the other or both, and while the upstream is silent nothing 
 """
 
 import asyncio
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
 from starlette.types import Message, Receive, Send
+
+from sse_fast.asgi.messages import body, encoded, flush
+from sse_fast.asgi.request import RequestBody
 
 
 class Client:
@@ -20,9 +24,12 @@ class Client:
 
     left: bool
     """The client has left."""
+    status: int | None
+    """That of the response whose head `start` has sent."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self.left = False
+        self.status = None
         self._receive = receive
         self._send = send
         self._error: OSError | None = None
@@ -58,6 +65,21 @@ class Client:
             self.left = True
             self._error = error
             raise
+
+    async def start(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
+        """Send the head of a response, and let it go at once."""
+        await self.send({"type": "http.response.start", "status": status, "headers": encoded(headers)})
+        self.status = status
+        await self.send(flush())
+
+    async def finish(self, *, unread: RequestBody | None = None) -> None:
+        """End a response whose body is sent. What there is yet of the request's body is read before: a connection that
+        is closed with bytes unread is reset, and the answer may be lost.
+        """
+        await self.stop_watching()
+        if unread is not None:
+            await unread.discard()
+        await self.send(body(b"", more=False))
 
     async def stop_watching(self) -> None:
         """Cancel nothing from here on: ``http.disconnect`` also comes where a response is complete."""
