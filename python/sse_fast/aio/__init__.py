@@ -9,8 +9,9 @@
 """
 
 from sse_fast.aio.report import Dialect, Outcome, StreamReport
+from sse_fast.aio.response import UpstreamResponse
 from sse_fast.aio.stream import RewriteStream
 from sse_fast.aio.sync import rewrite_iter
 from sse_fast.aio.tap import Tap
 
-__all__ = ["Dialect", "Outcome", "RewriteStream", "StreamReport", "Tap", "rewrite_iter"]
+__all__ = ["Dialect", "Outcome", "RewriteStream", "StreamReport", "Tap", "UpstreamResponse", "rewrite_iter"]

@@ -8,12 +8,10 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from sse_fast.aio.response import OF_THE_SERVER
 from sse_fast.asgi.client import Client
 from sse_fast.asgi.messages import body, encoded, flush
 from sse_fast.http import Headers, event_stream_headers
-
-# Servers write their own in any case, and twice is once too often (RFC 9110, 5.3).
-OF_THE_SERVER = ("date", "server")
 
 
 class EventStreamResponse(Response):
@@ -61,8 +59,7 @@ class EventStreamResponse(Response):
                 await client.send(flush())
                 async for chunk in chunks:
                     await client.send(body(chunk, more=True))
-            await client.stop_watching()
-            await client.send(body(b"", more=False))
+            await client.finish()
         if self.background is not None and not client.left:
             await self.background()
 

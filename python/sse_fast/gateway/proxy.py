@@ -1,19 +1,17 @@
 """One request, from end to end."""
 
 import asyncio
-import re
-import secrets
 from contextlib import AsyncExitStack, suppress
 
-from aiohttp import ClientError, ClientSession
+from aiohttp import ClientError, ClientResponse, ClientSession
 from starlette.types import Receive, Scope, Send
 
-from sse_fast import EncodingError, RefusalError, SSEFastError
+from sse_fast import RefusalError, SSEFastError
+from sse_fast.aio import UpstreamResponse
 from sse_fast.asgi.client import Client
-from sse_fast.asgi.messages import body, encoded, flush, values
-from sse_fast.asgi.request import RequestBody
+from sse_fast.asgi.messages import body
+from sse_fast.asgi.request import RequestBody, request_id
 from sse_fast.dialects import chat_completions, for_path
-from sse_fast.gateway.answer import Answer
 from sse_fast.gateway.config import Config
 from sse_fast.gateway.record import Metrics, Record
 from sse_fast.gateway.request import Request, read_request
@@ -22,8 +20,6 @@ from sse_fast.gateway.upstream import Upstream
 
 FAILURES = (ClientError, OSError, SSEFastError)
 UNAVAILABLE = {408, 429, *range(500, 600)}
-# Seconds for a client that sends yet when it has been answered: in all, and without a byte. nginx's are 30 and 5.
-LINGER, PAUSE = 30.0, 2.0
 STOPPING = RefusalError(503, "the gateway is shutting down")
 
 
@@ -67,16 +63,15 @@ class Exchange:
     """A request and its answer."""
 
     def __init__(self, proxy: Proxy, scope: Scope, receive: Receive, send: Send) -> None:
-        self._proxy, self._config, self._scope = proxy, proxy.config, scope
+        config = self._config = proxy.config
+        self._proxy, self._scope = proxy, scope
         self._route = find(proxy.routes, scope["path"])
         self._dialect = self._route.dialect(scope["path"]) if self._route else for_path(scope["path"])
-        self._body = RequestBody(
-            scope, receive, limit=self._config.max_request_bytes, seconds=self._config.timeouts.request
-        )
+        self._body = RequestBody(scope, receive, limit=config.max_request_bytes, seconds=config.timeouts.request)
         self._client = Client(self._body.departure, send)
-        self._record = Record(_id(scope), self._route.name if self._route else "none", self._dialect)
+        self._record = Record(request_id(scope), self._route.name if self._route else "none", self._dialect)
         self._patience = asyncio.timeout(None)
-        self._answer: Answer | None = None
+        self._answer: UpstreamResponse | None = None
 
     def end(self) -> None:
         """The gateway waits no longer."""
@@ -98,12 +93,12 @@ class Exchange:
                 else:
                     await self._pass_on(self._answer)
         except Exception:
-            self._record.status, self._record.outcome = 500, "failed"
+            self._record.outcome = "failed"
             raise
         finally:
-            self._record.tell(self._proxy.metrics)
+            self._record.tell(self._proxy.metrics, self._client.status)
 
-    async def _ask_each(self) -> Answer:
+    async def _ask_each(self) -> UpstreamResponse:
         """The answer of the first upstream that has one, else of the last. Raises one of `FAILURES`."""
         if self._route is None:
             raise RefusalError(404, "the gateway has no route for this path")
@@ -115,7 +110,7 @@ class Exchange:
                 return await self._ask(upstream, request, is_last=False)
         return await self._ask(last, request, is_last=True)
 
-    async def _ask(self, upstream: Upstream, request: Request, *, is_last: bool) -> Answer:
+    async def _ask(self, upstream: Upstream, request: Request, *, is_last: bool) -> UpstreamResponse:
         timeouts, record = self._config.timeouts, self._record
         record.attempts, record.upstream = record.attempts + 1, upstream.name
 
@@ -126,70 +121,71 @@ class Exchange:
 
         async with AsyncExitStack() as unless_it_answers:
             try:
-                async with asyncio.timeout(timeouts.first_byte if request.streams else timeouts.answer):
+                async with asyncio.timeout(timeouts.first_byte if request.asked.streams else timeouts.answer):
                     response = await upstream.ask(self._proxy.session, request)
                 unless_it_answers.callback(response.close)
                 if response.status in UNAVAILABLE:
                     failed("status")
-                answer = Answer(response, request, self._config)
+                answer = self._rewritten(response, request)
                 unless_it_answers.push_async_callback(answer.stream.aclose)
-                await answer.begin()
-                if answer.is_error:
+                await answer.begin(hold=timeouts.hold)
+                if request.dialect is not None and request.dialect.has_failed(answer.stream.report):
                     failed("error_event")
             except RefusalError:
                 raise
-            except EncodingError:
-                failed("broken")
-                raise RefusalError(502, "the upstream's answer cannot be decoded") from None
             except FAILURES as error:
                 failed("timeout" if isinstance(error, TimeoutError) else "broken")
                 raise
             unless_it_answers.pop_all()
             return answer
 
-    async def _pass_on(self, answer: Answer) -> None:
+    def _rewritten(self, response: ClientResponse, request: Request) -> UpstreamResponse:
+        rules, body_rules = request.route.rewriting(request.dialect, request.asked.model)
+        return UpstreamResponse(
+            response.status,
+            response.raw_headers,
+            response.content.iter_any(),
+            response=response,
+            method=request.method,
+            rewriter=request.route.rewriter(rules, request.dialect),
+            body_rules=body_rules if request.dialect or body_rules else None,
+            max_body=self._config.max_response_bytes,
+            dialect=request.dialect,
+            errors="event",
+            heartbeat=request.route.heartbeat,
+            idle_timeout=self._config.timeouts.idle,
+        )
+
+    async def _pass_on(self, answer: UpstreamResponse) -> None:
         """Send the answer. What its stream raises breaks the connection, for the client to see."""
-        streams = self._proxy.metrics.streams
-        streams.inc(answer.is_event_stream)
+        gauge, streams = self._proxy.metrics.streams, answer.kind == "event stream"
+        gauge.inc(streams)
         try:
             async with answer.stream as chunks:
                 await self._start(answer.status, answer.headers)
                 async for chunk in chunks:
                     await self._client.send(body(chunk, more=True))
                     self._record.sent(chunk)
-                await self._finish()
+                await self._client.finish(unread=self._body)
         except Exception as error:
             if error is not answer.stream.report.error:
                 raise
         finally:
-            streams.dec(answer.is_event_stream)
-            answer.tell(self._record)
+            gauge.dec(streams)
+            self._record.answered(answer)
 
     async def _refuse(self, error: Exception) -> None:
         """Tell of an error, in the dialect's form."""
         status, text = (self._dialect or chat_completions).error_body(error)
         self._record.outcome = "refused" if isinstance(error, RefusalError) and status != 502 else "upstream_error"
         headers = [("content-type", "application/json"), ("content-length", str(len(text)))]
+        # Who was too slow once is not waited for again.
         await self._start(status, [*headers, ("connection", "close")] if status == 408 else headers)
-        await self._finish(text)
+        await self._client.send(body(text, more=True))
+        self._record.sent(text)
+        await self._client.finish(unread=self._body)
 
     async def _start(self, status: int, headers: list[tuple[str, str]]) -> None:
         if all(name != "x-request-id" for name, _ in headers):
             headers = [*headers, ("x-request-id", self._record.id)]
-        await self._client.send({"type": "http.response.start", "status": status, "headers": encoded(headers)})
-        self._record.status = status
-        await self._client.send(flush())
-
-    async def _finish(self, last: bytes = b"") -> None:
-        await self._client.stop_watching()
-        await self._client.send(body(last, more=True))
-        self._record.sent(last)
-        if self._record.status != 408:  # who was too slow once is not waited for again
-            await self._body.discard(seconds=LINGER, idle=PAUSE)
-        await self._client.send(body(b"", more=False))
-
-
-def _id(scope: Scope) -> str:
-    """The client's own, where it is plausible."""
-    given = b"".join(values(scope["headers"], b"x-request-id")).decode("latin-1")
-    return given if re.fullmatch("[!-~]{1,128}", given) else f"req_{secrets.token_hex(12)}"
+        await self._client.start(status, headers)

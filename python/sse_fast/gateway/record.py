@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from sse_fast.dialects import Dialect, Usage
+from sse_fast import RefusalError
+from sse_fast.aio import UpstreamResponse
+from sse_fast.dialects import Dialect
 from sse_fast.gateway.request import Request
 
 log = logging.getLogger("sse_fast.gateway.requests")
@@ -45,25 +47,37 @@ class Record:
     """One request: no secret, no content, no query."""
 
     def __init__(self, id: str, route: str, dialect: Dialect | None) -> None:
-        self.id, self.route, self.dialect = id, route, dialect.name if dialect else None
+        self.id, self.route, self.dialect = id, route, dialect
         self.model: str | None = None
         self.label = "other"  # of the model, where the configuration knows it: labels must be few
         self.streams = False
         self.upstream: str | None = None
         self.upstream_model: str | None = None
         self.attempts = self.bytes_out = 0
-        self.status, self.outcome = 499, "cancelled"  # nginx's word for a client that left before there was one
+        self.outcome = "cancelled"
         self.usage: dict[str, float] = {}
         self.first_byte: float | None = None
         self._time, self._start = datetime.now(UTC), time.perf_counter()
 
     def asks(self, request: Request) -> None:
         """What the client asks for."""
-        self.model, self.streams = request.model and request.model[:200], request.streams
-        self.label = request.model if request.model in request.route.aliases else "other"
+        model = request.asked.model
+        self.model, self.streams = model and model[:200], request.asked.streams
+        self.label = model if model in request.route.aliases else "other"
 
-    def used(self, usage: Usage, model: object) -> None:
-        """What the upstream says of itself."""
+    def answered(self, answer: UpstreamResponse) -> None:
+        """What came of the answer, and what the upstream says that it has used."""
+        report, dialect = answer.stream.report, self.dialect
+        self.outcome = report.outcome or "cancelled"
+        if isinstance(report.error, RefusalError):
+            self.outcome = "refused"  # by the gateway: it is no fault of the upstream
+        elif dialect is not None and self.outcome == "completed" and dialect.has_failed(report):
+            self.outcome = "upstream_error"
+        if dialect is None or answer.kind == "other":
+            return
+        is_json = answer.kind == "json"
+        usage = dialect.body_usage(answer.body) if is_json else dialect.usage(report)
+        model = dialect.body_model(answer.body) if is_json else report.captured.get("model")
         self.usage = {name: count for name, count in asdict(usage).items() if count is not None}
         self.upstream_model = model[:200] if isinstance(model, str) else None
 
@@ -73,10 +87,12 @@ class Record:
             self.first_byte = time.perf_counter() - self._start
         self.bytes_out += len(data)
 
-    def tell(self, metrics: Metrics) -> None:
-        """The request is over."""
+    def tell(self, metrics: Metrics, status: int | None) -> None:
+        """The request is over; ``status`` is that of the head that was sent, if one was."""
         duration = time.perf_counter() - self._start
-        metrics.requests.labels(self.route, self.status, self.outcome).inc()
+        # 499 is nginx's word for a client that left before there was one; 500 is what the server sends.
+        status = status or (500 if self.outcome == "failed" else 499)
+        metrics.requests.labels(self.route, status, self.outcome).inc()
         metrics.duration.labels(self.route).observe(duration)
         if self.first_byte is not None:
             metrics.first_byte.labels(self.route).observe(self.first_byte)
@@ -84,8 +100,8 @@ class Record:
             metrics.tokens.labels(self.route, self.label, kind).inc(max(0, self.usage.get(kind, 0)))
         line = {
             **{"time": self._time.isoformat(timespec="milliseconds"), "id": self.id, "route": self.route},
-            **{"dialect": self.dialect, "model": self.model, "upstream": self.upstream},
-            **{"upstream_model": self.upstream_model, "stream": self.streams, "status": self.status},
+            **{"dialect": self.dialect and self.dialect.name, "model": self.model, "upstream": self.upstream},
+            **{"upstream_model": self.upstream_model, "stream": self.streams, "status": status},
             **{"outcome": self.outcome, "usage": self.usage, "attempts": self.attempts},
             "first_byte_ms": None if self.first_byte is None else round(self.first_byte * 1000, 1),
             **{"duration_ms": round(duration * 1000, 1), "bytes_out": self.bytes_out},

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from sse_fast import Capture, Rewriter, Rule, RuleError, Rules
+from sse_fast import Rewriter, Rule, RuleError, Rules
 from sse_fast.dialects import DIALECTS, Dialect, for_path, get
 from sse_fast.gateway.upstream import Upstream
 
@@ -15,14 +15,6 @@ if TYPE_CHECKING:
 OPTIONS = {"strip_cost", "strip_provider", "repair", "drop_usage_chunk", "reasoning"}
 OTHER = ""  # a model that is no alias
 POLICIES = {"max_held", "on_invalid", "comments", "empty_blocks"}
-
-
-class Rewriting(NamedTuple):
-    """What is changed in answers, and seen in them."""
-
-    rules: Rules
-    body_rules: Rules
-    body_models: Rules
 
 
 class Route:
@@ -52,20 +44,21 @@ class Route:
         models = [model for _, model in pairs]
         return {model: alias for alias, model in pairs if models.count(model) == 1}
 
-    def _compiled(self, settings: config.Route, dialect: Dialect | None, name: Any) -> Rewriting:
-        stream, body, models = [*settings.rules], [*settings.body_rules], []
+    def _compiled(self, settings: config.Route, dialect: Dialect | None, name: Any) -> tuple[Rules, Rules]:
+        stream, body = [*settings.rules], [*settings.body_rules]
         if dialect is not None:
             stream += dialect.rules(model=name, **self._options) + dialect.captures()
             body += dialect.body_rules(model=name, **self._options)
-            models += [Capture(path, path) for path in dialect.body_models]
-        return Rewriting(_rules("rules", stream), _rules("body_rules", body), Rules(models))
+        return _rules("rules", stream), _rules("body_rules", body)
 
     def dialect(self, path: str) -> Dialect | None:
         """What a request with this path speaks."""
         return self._dialect or for_path(path)
 
-    def rewriting(self, dialect: Dialect | None, model: str | None) -> Rewriting:
-        """For a request that asked for this model, or for none: where that is an alias, the answer says the alias."""
+    def rewriting(self, dialect: Dialect | None, model: str | None) -> tuple[Rules, Rules]:
+        """The rules for the events and the JSON body that answer a request for this model, or for none: where that is
+        an alias, the answer says the alias.
+        """
         asked = model if model is None or model in self.aliases else OTHER
         return self._rewritings[dialect and dialect.name, asked]
 

@@ -6,22 +6,19 @@ import os
 import re
 from io import BytesIO
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import aiohttp
 from yarl import URL
 
 from sse_fast import Map, RefusalError, Rules
+from sse_fast.dialects import chat_completions, path_with_model
+from sse_fast.http import CREDENTIALS
 
 if TYPE_CHECKING:
     from sse_fast.gateway import config
     from sse_fast.gateway.request import Request
 
-# Gemini and Vertex name the model in the path.
-MODEL = re.compile("(?<=/models/)[^/:]+(?=:[^/:]+$)")
-CREDENTIALS = {"api-key", "authorization", "cookie", "x-api-key", "x-goog-api-key"}
-# All others take a bearer token.
-KEY_HEADERS = {"messages": "x-api-key", "gemini": "x-goog-api-key"}
 # What aiohttp would say of itself where a client said nothing.
 UNSAID = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
@@ -71,22 +68,15 @@ class Upstream:
             raise
 
     def _target(self, request: Request) -> str:
-        path = MODEL.sub(lambda model: self._model(model[0]), request.path)
         parameters = request.query.split("&")
         if self._key is not None:
             parameters = [each for each in parameters if unquote(each.partition("=")[0]) != "key"]
-        return f"{path}?{'&'.join(parameters)}".removesuffix("?")
-
-    def _model(self, segment: str) -> str:
-        alias = unquote(segment)
-        return quote(self.models[alias], safe="") if alias in self.models else segment
+        return f"{path_with_model(request.path, self.models)}?{'&'.join(parameters)}".removesuffix("?")
 
     def _headers(self, request: Request) -> list[tuple[str, str]]:
+        headers = request.headers
+        if self._key is not None:
+            headers = [item for item in headers if item[0] not in CREDENTIALS]
+            headers.append((request.dialect or chat_completions).authorization(self._key))
         # aiohttp writes UTF-8 where the client's bytes were read as latin-1.
-        headers = [(name, value.encode("latin-1").decode(errors="replace")) for name, value in request.headers]
-        headers += [("accept-encoding", "identity"), ("x-request-id", request.id)]
-        if self._key is None:
-            return headers
-        name = KEY_HEADERS.get(request.dialect.name if request.dialect else "", "authorization")
-        key = f"Bearer {self._key}" if name == "authorization" else self._key
-        return [*(item for item in headers if item[0] not in CREDENTIALS), (name, key)]
+        return [(name, value.encode("latin-1").decode(errors="replace")) for name, value in headers]

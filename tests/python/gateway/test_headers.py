@@ -66,6 +66,11 @@ def test_those_that_proxies_add_of_the_client_do_not() -> None:
     assert not {name for name, _ in seen.headers if name in sent or name.startswith("x-forwarded")}
 
 
+def test_a_slice_of_what_is_rewritten_cannot_be_asked_for() -> None:
+    _, seen = asked(**{"range": "bytes=0-99", "if-range": '"e"'})
+    assert seen.values("range") == seen.values("if-range") == []
+
+
 def test_nothing_is_invented() -> None:
     async def scenario() -> None:
         async with Upstream() as server, serving(config(server.url)) as url:

@@ -90,7 +90,8 @@ def _pairs(config: Config, scenario: Scenario, stream: bytes) -> Iterator[Pair]:
     route = find(map(Route, config.routes), scenario.path)
     assert route is not None
     dialect = route.dialect(scenario.path)
-    return compare(route.rewriter(route.rewriting(dialect, ALIAS).rules, dialect), stream)
+    rules, _ = route.rewriting(dialect, ALIAS)
+    return compare(route.rewriter(rules, dialect), stream)
 
 
 def _problems(
