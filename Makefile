@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Tests at a time: they wait as much as they work.
+JOBS ?= 2
 BENCH_PYTHON ?= $(PYTHON)
 BENCH_VENV ?= .venv-bench
 SOURCES := $(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi') Cargo.toml Cargo.lock pyproject.toml
@@ -39,7 +41,7 @@ tests/node/node_modules/.package-lock.json: tests/node/package-lock.json
 	npm ci --silent --prefix tests/node
 
 pytest: $(VENV)/installed $(NODE_CLIENTS) ## run the Python tests
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
 
 lint: $(VENV)/installed ## formatting, lints and types, Rust and Python
 	cargo fmt --check

@@ -119,7 +119,7 @@ def test_a_path_is_text(wrong):
 VALUES = [float("nan"), float("inf"), {1, 2}, object(), b"bytes", {"a": {1}}, [float("nan")], {(1, 2): 3}, 1j]
 
 
-@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize(
     "make",
     [
