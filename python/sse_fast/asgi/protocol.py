@@ -1,9 +1,14 @@
-"""uvicorn's HTTP protocol with the limits that it lacks: on heads, in bytes and in time, and on pipelines."""
+"""uvicorn's HTTP protocol with the limits that it lacks: on heads, in bytes and time, on pipelines and on waiting."""
 
 import asyncio
+import sys
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+if sys.platform != "win32":
+    from fcntl import ioctl
+    from termios import TIOCOUTQ
 
 # Bytes of a head, of trailers, of a chunk's extensions; h11 stops at as many. One read of the socket may come on top.
 MOST_HEAD = 1 << 16
@@ -16,6 +21,11 @@ class Protocol(HttpToolsProtocol):
 
     patience = 60.0
     """Seconds for a head to come."""
+    stall = 300.0
+    """Seconds for a client to take anything of what waits for it; not where the system does not tell (Windows).
+
+    nginx breaks off after 60. But on loopback a window opens by 64 KiB, which may take the client's client a minute.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait."""
@@ -24,11 +34,13 @@ class Protocol(HttpToolsProtocol):
         self._has_head = False
         self._running: RequestResponseCycle | None = None
         self._deadline = self.loop.call_later(self.patience, self._refuse, 408)
+        self._stalling: asyncio.TimerHandle | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the request that is being answered; uvicorn tells the latest, which may be another."""
         super().connection_lost(exc)
         self._deadline.cancel()
+        self._stop_stalling()
         self.pipeline.clear()
         if self._running is not None and not self._running.response_complete:
             self._running.disconnected = True
@@ -65,6 +77,8 @@ class Protocol(HttpToolsProtocol):
             raise ValueError("httptools loses the body of a request with an upgrade")
         if len(self.pipeline) >= MOST_WAITING:
             raise ValueError("too many requests at once")
+        if [name for name, _ in self.headers].count(b"host") != 1 and self.parser.get_http_version() != "1.0":
+            raise ValueError("a request has one Host (RFC 9112, 3.2)")
         super().on_headers_complete()
         if upgrades:
             self.cycle.keep_alive = False
@@ -74,6 +88,38 @@ class Protocol(HttpToolsProtocol):
         """A part of a body is there."""
         self._unframed = 0
         super().on_body(body)
+
+    def pause_writing(self) -> None:
+        """The client takes less than there is: begin to look whether it takes anything."""
+        super().pause_writing()
+        if sys.platform != "win32":
+            self._look_again(self._waiting())
+
+    def resume_writing(self) -> None:
+        """It has taken enough."""
+        super().resume_writing()
+        self._stop_stalling()
+
+    def _waiting(self) -> int:
+        """Bytes that the client has not acknowledged; those in the kernel may be the most."""
+        in_kernel = bytes(4)
+        if sys.platform != "win32":
+            in_kernel = ioctl(self.transport.get_extra_info("socket").fileno(), TIOCOUTQ, in_kernel)
+        return self.transport.get_write_buffer_size() + int.from_bytes(in_kernel, sys.byteorder)
+
+    def _look_again(self, before: int) -> None:
+        self._stalling = self.loop.call_later(self.stall, self._look, before)
+
+    def _look(self, before: int) -> None:
+        waiting = self._waiting()
+        if waiting < before:
+            self._look_again(waiting)
+        else:
+            self.transport.abort()
+
+    def _stop_stalling(self) -> None:
+        if self._stalling is not None:
+            self._stalling.cancel()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle

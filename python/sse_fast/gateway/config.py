@@ -62,6 +62,7 @@ class Timeouts(Settings):
     """For the first event, before the headers go to the client."""
     idle: Seconds = 120.0
     request: Seconds = 60.0
+    send: Seconds = 300.0
     keep_alive: Seconds = 75.0
 
 

@@ -72,7 +72,7 @@ class _Records(logging.StreamHandler[TextIO]):
 def _app(config: Config) -> ASGIApp:
     """In each process: records go to stdout, and nothing else does."""
     logging.basicConfig(format="%(levelname)s: %(name)s: %(message)s")
-    Protocol.patience = config.timeouts.request
+    Protocol.patience, Protocol.stall = config.timeouts.request, config.timeouts.send
     logging.raiseExceptions = False  # that nobody reads the records stops nothing
     log.setLevel(logging.INFO)
     log.propagate = False

@@ -133,9 +133,16 @@ class Post(Client):
     """A client that sends JSON, or these bytes."""
 
     def __init__(
-        self, port: int, path: str, content: Any, *, headers: str = "", kind: str = "application/json"
+        self,
+        port: int,
+        path: str,
+        content: Any,
+        *,
+        headers: str = "",
+        kind: str = "application/json",
+        receive_buffer: int | None = None,
     ) -> None:
-        super().__init__(port, path)
+        super().__init__(port, path, receive_buffer=receive_buffer)
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
         head = f"POST {path} HTTP/1.1\r\nhost: gateway\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n"
         self._request = f"{head}{headers}\r\n".encode() + body

@@ -33,6 +33,8 @@ def lengths(*headers: str) -> str:
 
 
 REFUSED = {
+    "no host": lengths("content-length: 13").replace("host: gateway\r\n", ""),
+    "two hosts": lengths("host: elsewhere", "content-length: 13"),
     "both lengths": f"{HEAD}content-length: 5\r\n{CHUNKED}\r\n0\r\n\r\n{SMUGGLED}",
     "both lengths, the other way round": f"{HEAD}{CHUNKED}content-length: 5\r\n\r\n0\r\n\r\n{SMUGGLED}",
     "two lengths": lengths("content-length: 13", "content-length: 5"),

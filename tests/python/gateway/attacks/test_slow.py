@@ -111,6 +111,47 @@ def test_clients_that_do_not_read(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_clients_that_never_read_are_left(tmp_path: Path) -> None:
+    events = [chat_chunk("x" * 10_000)] * 2000
+
+    async def scenario() -> None:
+        async with (
+            Upstream() as upstream,
+            attacked(tmp_path, route("/v1", upstream.url), timeouts={"send": 0.5}) as gateway,
+        ):
+            upstream.will(Reply(chunks=events, end="hang"))
+            async with contextlib.AsyncExitStack() as staying:
+                for _ in range(20):
+                    await (await staying.enter_async_context(Post(gateway.port, CHAT, ask()))).headers()
+                await until(lambda: not upstream._tasks)
+                told = [record for record in await gateway.told(20) if record["route"] == "/v1"]
+                assert {(record["status"], record["outcome"]) for record in told} == {(200, "cancelled")}
+
+    run(scenario())
+
+
+def test_a_client_that_reads_slowly_is_not_left(tmp_path: Path) -> None:
+    """For longer than nothing leaves the gateway, whose kernel takes more when a third of what it holds has gone."""
+    events = [chat_chunk("x" * 10_000)] * 1000
+
+    async def scenario() -> None:
+        async with (
+            Upstream() as upstream,
+            attacked(tmp_path, route("/v1", upstream.url), timeouts={"send": 0.3}) as gateway,
+        ):
+            upstream.will(Reply(chunks=events, end="hang"))
+            async with Post(gateway.port, CHAT, ask(), receive_buffer=1 << 14) as client:
+                for _ in range(40):
+                    assert await client.read(1 << 14)
+                    await asyncio.sleep(0.05)
+                assert len(client.body) < sum(map(len, events)) / 2
+                assert upstream._tasks
+                assert gateway.records == []
+            await until(lambda: not upstream._tasks)
+
+    run(scenario())
+
+
 async def settled(upstream: Upstream) -> None:
     """Nothing more is taken."""
     before = -1
