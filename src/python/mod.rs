@@ -1,5 +1,6 @@
 //! The Python bindings: arguments and errors are mapped here, nothing else happens.
 
+mod asyncio;
 mod convert;
 mod parser;
 mod rewriter;
