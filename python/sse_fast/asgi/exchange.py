@@ -16,6 +16,7 @@ from contextlib import suppress
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sse_fast.aio.passage import Passage
+from sse_fast.aio.response import NO_BODY
 from sse_fast.asgi.bodies import Body, EventStreamBody, JSONBody, event_stream_start, json_start
 from sse_fast.asgi.messages import flush, values
 from sse_fast.encoding import Decoder
@@ -23,7 +24,6 @@ from sse_fast.errors import TruncatedError
 from sse_fast.http import is_event_stream, is_json
 from sse_fast.rules import Rules
 
-NO_BODY = (204, 205, 304)  # RFC 9110, 15
 PARTIAL = 206
 # Extensions by which a file is sent without passing through here.
 PAST_THE_RULES = ("http.response.pathsend", "http.response.zerocopysend")

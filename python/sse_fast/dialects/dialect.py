@@ -180,7 +180,7 @@ class Dialect:
 
     def has_failed(self, report: StreamReport) -> bool:
         """An event told of an error, by the captures; the stream itself may well be complete."""
-        return report.captured.get("error") is not None or report.captured.get("type") == "error"
+        return tells_of_error(report)
 
     def error_event(self, error: BaseException, report: StreamReport) -> bytes:
         """Whole blocks that tell the client of an error in this API's own form.
@@ -209,6 +209,11 @@ class Dialect:
     def replace(self, **changes: Any) -> Self:
         """A variant, ``chat_completions.replace(keep_alive=b": ping\\n")`` for one."""
         return dataclasses.replace(self, **changes)
+
+
+def tells_of_error(report: StreamReport) -> bool:
+    """The captures have seen an error, by its member or by the event's type."""
+    return report.captured.get("error") is not None or report.captured.get("type") == "error"
 
 
 @lru_cache

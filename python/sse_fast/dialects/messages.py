@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sse_fast.aio.report import StreamReport
-from sse_fast.dialects.dialect import Dialect
+from sse_fast.dialects.dialect import Dialect, tells_of_error
 from sse_fast.dialects.failure import Failure, block, text
 from sse_fast.dialects.usage import Usage, count, member, price, total
 
@@ -49,7 +49,7 @@ def _usage(*objects: Any) -> Usage:
 
 
 def _has_ended(report: StreamReport) -> bool:
-    return report.captured.get("type") in ("message_stop", "error") or report.captured.get("error") is not None
+    return report.captured.get("type") == "message_stop" or tells_of_error(report)
 
 
 def _may_end(report: StreamReport) -> bool:

@@ -8,7 +8,7 @@ the stream, ``[DONE]`` is unknown.
 from typing import Any
 
 from sse_fast.aio.report import StreamReport
-from sse_fast.dialects.dialect import Dialect
+from sse_fast.dialects.dialect import Dialect, tells_of_error
 from sse_fast.dialects.failure import Failure, block, text
 from sse_fast.dialects.usage import Usage, member, openai_usage
 from sse_fast.rules import Capture, Default, Renumber
@@ -25,8 +25,7 @@ def _usage(usage: Any) -> Usage:
 
 
 def _has_ended(report: StreamReport) -> bool:
-    seen = report.captured
-    return seen.get("finish_reason") in _ENDS or seen.get("type") == "error" or seen.get("error") is not None
+    return report.captured.get("finish_reason") in _ENDS or tells_of_error(report)
 
 
 def _next_number(report: StreamReport) -> int:
