@@ -87,9 +87,11 @@ async def until_refused(port: int) -> None:
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
             except ConnectionRefusedError:
                 return
-            writer.close()
+            except ConnectionResetError:
+                pass  # the listener was closed just when it connected
             await asyncio.sleep(0.05)
 
 
