@@ -70,10 +70,21 @@ def client(url: str = "", **options: Any) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=url, trust_env=False, timeout=20, verify=NO_TLS, **options)
 
 
+class Records(list[dict[str, Any]]):
+    """What the gateway has told of requests, in the order in which they ended."""
+
+    async def of(self, count: int) -> list[dict[str, Any]]:
+        """The records of so many requests; a record may be a moment later than the last byte."""
+        async with asyncio.timeout(10):
+            while len(self) < count:
+                await asyncio.sleep(0.005)
+        return self
+
+
 @contextlib.contextmanager
-def records() -> Iterator[list[dict[str, Any]]]:
-    """What the gateway tells of requests meanwhile, in this process."""
-    told: list[dict[str, Any]] = []
+def records() -> Iterator[Records]:
+    """What it tells meanwhile, in this process."""
+    told = Records()
     handler = logging.Handler()
     handler.emit = lambda record: told.append(json.loads(record.getMessage()))  # type: ignore[method-assign]
     logger = logging.getLogger("sse_fast.gateway.requests")

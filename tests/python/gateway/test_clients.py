@@ -54,9 +54,7 @@ def talk(scene: Scene, *replies: Reply, told: int = 1, **settings: Any) -> Any:
                         await soon(scene(Talk(reader, writer), upstream))
                     finally:
                         writer.close()
-                    async with asyncio.timeout(10):
-                        while len(lines) < told:
-                            await asyncio.sleep(0.005)
+                    await lines.of(told)
             assert len(lines) == told
             return lines[0] if told == 1 else lines
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import subprocess
 import tomllib
@@ -71,8 +70,7 @@ def test_what_is_told() -> None:
             with records() as told:
                 for _ in range(2):
                     await http.post(url + CHAT, json=ask())
-            while len(told) < 2:
-                await asyncio.sleep(0.01)
+                await told.of(2)
             tells = GUIDE[GUIDE.index("## What it tells") : GUIDE.index("## Behind")]
             for name in told[1]:
                 assert f"`{name}`" in tells

@@ -31,19 +31,12 @@ def told(*replies: Reply, path: str = CHAT, route: Any = None, **request: Any) -
                 settings = config(upstream.url, route={"models": {"fast": "real-1"}, "name": "main", **(route or {})})
                 async with serving(settings) as url, client(url) as http:
                     await http.post(path, **request)
-                    await told_of(lines)
+                    await lines.of(1)
                     metrics = (await http.get("/metrics")).text
             (line,) = lines
             return line, Metrics(metrics)
 
     return run(scenario())
-
-
-async def told_of(lines: list[Any]) -> None:
-    """A record may be a moment later than the last byte."""
-    async with asyncio.timeout(10):
-        while not lines:
-            await asyncio.sleep(0.005)
 
 
 class Metrics:
@@ -140,7 +133,7 @@ def test_upstreams_that_fail_are_counted() -> None:
             with records() as lines:
                 async with serving(config(route={"upstreams": upstreams})) as url, client() as http:
                     await http.post(url + CHAT, json=ask())
-                    await told_of(lines)
+                    await lines.of(1)
                     metrics = Metrics((await http.get(url + "/metrics")).text)
             assert metrics["sse_fast_upstream_failures_total", "/", "first", "status"] == 1
             assert metrics["sse_fast_upstream_failures_total", "/", "1", "status"] == 1

@@ -134,7 +134,7 @@ async def _play(all_scenes: dict[str, Scene], ask: Ask) -> dict[str, Played]:
                     scene.leaves and await happens(seen.gone.is_set)
                     for scene, seen in zip(stage, upstream.seen, strict=True)
                 ]
-                assert await happens(lambda: len(lines) == len(stage)), lines
+                await lines.of(len(stage))
     of = {line["id"]: line for line in lines}
     ids = [seen.values("x-request-id")[0] for seen in upstream.seen]
     went = zip(told, upstream.seen, gone, [of[each] for each in ids], strict=True)

@@ -132,7 +132,7 @@ async def _shown() -> dict[str, Shown]:
                     assert not leaving[-1][-1].gone.is_set()
                     process.terminate()
                     gone[id(leaving[-1])] = await happens(leaving[-1][-1].gone.is_set)
-                await happens(lambda: len(lines) == requests)
+                await lines.of(requests)
     of = {line["id"]: line for line in lines}
     return {
         name: Shown(told, seen, [of[each.values("x-request-id")[0]] for each in seen], gone.get(id(seen), False))

@@ -19,7 +19,7 @@ from h2.events import DataReceived
 
 from gateway.bodies import CHAT, CHAT_STREAM, DONE, ask, chat_chunk
 from gateway.proxies.fronts import Front
-from gateway.running import NO_TLS, config, records, serving
+from gateway.running import NO_TLS, Records, config, records, serving
 from gateway.upstream import Reply, Upstream
 
 ALIAS = {"models": {"fast": "real-1"}}
@@ -36,19 +36,12 @@ class Scene:
     upstream: Upstream
     gateway: str
     front: str
-    told: list[dict[str, Any]]
+    told: Records
 
     async def record(self) -> dict[str, Any]:
         """Of the only request, as soon as it is over."""
-        (record,) = await self.records(1)
+        (record,) = await self.told.of(1)
         return record
-
-    async def records(self, count: int) -> list[dict[str, Any]]:
-        """Of so many, in the order in which they end."""
-        async with asyncio.timeout(10):
-            while len(self.told) < count:
-                await asyncio.sleep(0.005)
-        return self.told
 
 
 @contextlib.asynccontextmanager

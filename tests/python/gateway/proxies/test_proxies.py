@@ -75,7 +75,7 @@ def test_many_streams_at_once(front: Front) -> None:
         async with scene(front, reply) as on, client() as http:
             responses = await asyncio.gather(*(http.post(on.front + CHAT, json=ask()) for _ in range(100)))
             assert all(response.content == EXPECTED for response in responses)
-            assert {record["outcome"] for record in await on.records(100)} == {"completed"}
+            assert {record["outcome"] for record in await on.told.of(100)} == {"completed"}
 
     run(scenario())
 
@@ -115,7 +115,7 @@ def test_clients_leave(front: Front) -> None:
                         await soon(reader.readuntil(b"data: "))
                     leave(writer)
                     await soon(seen.gone.wait())
-                record = (await on.records(count))[-1]
+                record = (await on.told.of(count))[-1]
                 assert (record["outcome"], record["status"]) == ("cancelled", 200 if reply.chunks else 499)
 
     run(scenario())
@@ -132,7 +132,7 @@ def test_one_of_two_streams_of_a_connection_is_left(front: Front) -> None:
             connection.leave(1)
             await soon(on.upstream.seen[0].gone.wait())
             await soon(connection.until(3, EXPECTED))
-            assert sorted(record["outcome"] for record in await on.records(2)) == ["cancelled", "completed"]
+            assert sorted(record["outcome"] for record in await on.told.of(2)) == ["cancelled", "completed"]
 
     run(scenario())
 
