@@ -149,6 +149,12 @@ class Rewriter:
         With ``keep="all"`` a list. A value that Python's own decoder refuses is given as its JSON text.
         """
     @property
+    def next_numbers(self) -> dict[str, int]:
+        """The number that each `Renumber` has for the next event, by its path: an event of one's own may take it.
+
+        Without those that still wait for the first number.
+        """
+    @property
     def stats(self) -> Stats:
         """The counts so far."""
     @property

@@ -268,6 +268,7 @@ class Renumber(Rule):
     """Replaces or inserts a counter over the events that leave; it starts at the first value seen or at ``start``.
 
     Only an integer of 64 bits counts as seen; the counter starts at 0 where the first event that leaves has none.
+    ``rewriter.next_numbers`` tells what an event of one's own, after all others, should have.
     """
 
     __slots__ = ()

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyType};
+use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyType};
 
 use crate::{Comments, EmptyBlocks, Error, Fed, OnInvalid, Options, Rewriter, Stats};
 
@@ -98,6 +98,11 @@ impl PyRewriter {
     #[getter]
     fn captured<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         values(py, self.rewriter.captured())
+    }
+
+    #[getter]
+    fn next_numbers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.rewriter.next_numbers().into_py_dict(py)
     }
 
     #[getter]

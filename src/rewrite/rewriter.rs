@@ -77,6 +77,15 @@ impl Rewriter {
         captures.map(|(i, capture)| (capture.name.as_str(), capture.keep, self.stream.captured.texts(i).collect()))
     }
 
+    /// The path of each `Renumber` and the number that it has for the next event: one of one's own may take it. Without
+    /// those that wait for the first number.
+    pub fn next_numbers(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.stream.counters.iter().filter_map(|counter| {
+            let path = self.stream.rules.rules[counter.rule as usize].path()?;
+            Some((path.as_str(), counter.next?))
+        })
+    }
+
     /// Reads one chunk and appends to `out` every event that it completes.
     ///
     /// # Errors

@@ -57,6 +57,7 @@ pub(crate) fn rewriter(rules: &[Rule], options: &Options, stream: &[u8]) -> Agre
     let run = run(&compile(rules), options, stream, &[]);
     same("output", Shown(&run.output), Shown(&expected.output()))?;
     same("captured", run.captured, expected.captured)?;
+    same("next numbers", run.next_numbers, expected.next_numbers)?;
     if let Some((offset, _)) = expected.error {
         return same("error", run.error, Some(Error::InvalidEvent { offset }.to_string()));
     }

@@ -13,6 +13,8 @@ pub(crate) struct Run {
     pub(crate) output: Vec<u8>,
     pub(crate) stats: Stats,
     pub(crate) captured: BTreeMap<String, Vec<Vec<u8>>>,
+    /// The path and the next number of each counter that has begun.
+    pub(crate) next_numbers: Vec<(String, i64)>,
     pub(crate) last_event_id: String,
     pub(crate) at_boundary: bool,
     /// The message of the error that ended it.
@@ -51,6 +53,7 @@ pub(crate) fn run(rules: &Rules, options: &Options, stream: &[u8], cuts: &[usize
     Run {
         stats,
         captured: captured.collect(),
+        next_numbers: rewriter.next_numbers().map(|(path, number)| (path.to_owned(), number)).collect(),
         last_event_id: rewriter.last_event_id(),
         at_boundary: rewriter.at_boundary(),
         error: error.map(|e| e.to_string()),

@@ -12,7 +12,7 @@ import pytest
 from dialect_runs import TIMEOUTS, each_dialect, each_error, message_for, passed, rewriter_for
 from dialect_streams import STREAMS
 from oracle import dispatched
-from sse_fast import Rewriter
+from sse_fast import DropEvent, Equals, Renumber, Rewriter, Rules
 from sse_fast.aio import StreamReport, rewrite_iter
 from sse_fast.dialects import chat_completions, gemini, messages, responses
 
@@ -150,3 +150,23 @@ def test_error_event_of_responses_counts_on_whichever_events_had_numbers(numbers
         seen = [value["sequence_number"] for value in values[:-1] if "sequence_number" in value]
         assert values[-1]["type"] == "error"
         assert values[-1]["sequence_number"] == max(seen, default=len(numbers) - 1) + 1
+
+
+@pytest.mark.parametrize("dropped", [0, 1, 2], ids=["the first", "one between", "the last"])
+@pytest.mark.parametrize("start", ["first", 100, None])
+@pytest.mark.parametrize("numbers", [[4, 5, 6], [None, 1, 2], [None] * 3], ids=str)
+def test_error_event_of_responses_counts_what_leaves(numbers, start, dropped):
+    """F40: with events that a rule drops, and a counter of the caller's own; without one, gaps stay."""
+    said = [{"type": str(place)} | ({} if n is None else {"sequence_number": n}) for place, n in enumerate(numbers)]
+    rules = [DropEvent(Equals("$.type", str(dropped)))]
+    rules += [] if start is None else [Renumber("$.sequence_number", start)]
+    rewriter = Rewriter(Rules([*rules, *responses.captures()]))
+    stream = dialect_streams.named(*said)
+    with rewrite_iter([stream], rewriter, dialect=responses, errors="event") as outputs:
+        *_, last, error = [value.get("sequence_number") for value in dialect_oracle.values_of(b"".join(outputs))]
+    if start is None and last is None:
+        assert error >= 3
+    elif start is None:
+        assert error > last
+    else:
+        assert error == last + 1

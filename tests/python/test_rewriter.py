@@ -12,6 +12,7 @@ from sse_fast import (
     Capture,
     DropEvent,
     Equals,
+    Exists,
     FinishedError,
     InvalidEventError,
     Remove,
@@ -267,6 +268,21 @@ def test_rewriters_of_one_rules_share_no_state():
     assert one.feed(b'data: {"n":5}\n\ndata: {"n":9}\n\n') == b'data: {"n":5}\n\ndata: {"n":6}\n\n'
     assert other.feed(b'data: {"n":1}\n\n') == b'data: {"n":1}\n\n'
     assert (one.captured["n"], other.captured["n"]) == (9, 1)
+
+
+def test_next_numbers_are_those_of_the_next_event():
+    rewriter = Rewriter([Renumber("$.n"), Renumber("$.m.k", 7), DropEvent(Exists("$.drop"))])
+    assert rewriter.next_numbers == {"$.m.k": 7}
+    fed = {
+        b'{"m":{}}': {"$.n": 1, "$.m.k": 8},
+        b'{"n":9,"drop":1}': {"$.n": 1, "$.m.k": 8},
+        b'{"n":9}': {"$.n": 2, "$.m.k": 8},
+    }
+    for payload, numbers in fed.items():
+        rewriter.feed(b"data: %b\n" % payload)
+        rewriter.feed(b"\n")
+        assert rewriter.next_numbers == numbers
+    assert Rewriter([]).next_numbers == {}
 
 
 # Transform ---------------------------------------------------------------------------------------------

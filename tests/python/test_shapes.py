@@ -108,7 +108,7 @@ def stream(random: random.Random) -> bytes:
 def seen(rules: Rules, chunks: list[bytes], **options: object) -> tuple[object, ...]:
     rewriter = Rewriter(rules, **options)
     out = b"".join([rewriter.feed(chunk) for chunk in chunks]) + rewriter.finish()
-    return out, repr(rewriter.stats), repr(rewriter.captured), rewriter.last_event_id
+    return out, repr(rewriter.stats), repr(rewriter.captured), rewriter.next_numbers, rewriter.last_event_id
 
 
 def compatible(random: random.Random) -> Rules:

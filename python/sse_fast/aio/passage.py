@@ -21,7 +21,7 @@ KEEP_ALIVE = b": keep-alive\n\n"
 
 
 class Feedable(Protocol):
-    """A rewriter, as far as a stream needs one; with ``captured``, ``stats`` and ``at_boundary`` it is told more."""
+    """A rewriter, as far as a stream needs one; with ``captured``, ``stats`` and so on it is told more."""
 
     def feed(self, data: bytes, /) -> bytes:
         """Bytes in, bytes out."""
@@ -262,6 +262,7 @@ class Passage:
         return StreamReport(
             outcome=self.outcome,
             captured=getattr(self.rewriter, "captured", {}),
+            next_numbers=getattr(self.rewriter, "next_numbers", {}),
             stats=getattr(self.rewriter, "stats", None),
             first_byte=self._since_start(self._first_byte),
             first_data=self._since_start(self._first_data),

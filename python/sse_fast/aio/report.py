@@ -24,6 +24,8 @@ class StreamReport:
     """
     captured: Mapping[str, Any] = field(default_factory=dict)
     """What the rewriter's captures saw."""
+    next_numbers: Mapping[str, int] = field(default_factory=dict)
+    """What the rewriter's `Renumber` rules have for the next event, an error event perhaps, by their paths."""
     stats: Stats | None = None
     """The rewriter's counts."""
     first_byte: float | None = None

@@ -11,13 +11,10 @@ from sse_fast.aio.report import StreamReport
 from sse_fast.dialects.dialect import Dialect, tells_of_error
 from sse_fast.dialects.failure import Failure, block, text
 from sse_fast.dialects.usage import Usage, member, openai_usage
-from sse_fast.rules import Capture, Default, Renumber
+from sse_fast.rules import Default, Renumber
 
 _ENDS = ("completed", "incomplete", "failed", "cancelled")
-
-
-# Seen where a repair numbers the events: captures see the numbers that came, a client those that leave.
-_RENUMBERED = "first_sequence_number"
+_NUMBER = "$.sequence_number"
 
 
 def _usage(usage: Any) -> Usage:
@@ -29,17 +26,13 @@ def _has_ended(report: StreamReport) -> bool:
 
 
 def _next_number(report: StreamReport) -> int:
-    """One more than the last that the client saw."""
-    last, first = (report.captured.get(name) for name in ("sequence_number", _RENUMBERED))
-    if _RENUMBERED not in report.captured and isinstance(last, int):
+    """One more than the last that the client saw; where it saw none, the count of the events before."""
+    if _NUMBER in report.next_numbers:  # captures see the numbers that came, a client those that leave
+        return report.next_numbers[_NUMBER]
+    last = report.captured.get("sequence_number")
+    if isinstance(last, int):
         return last + 1
-    events = report.stats.events - report.stats.invalid if report.stats is not None else 0
-    if not isinstance(first, int):
-        return events
-    # A repair counts from the first number only where the first event had it, else from 0. Where it had none, as from
-    # a server that leaves out zeros, the numbers that came are too low to count all events from their first.
-    is_late = isinstance(last, int) and last + 1 < first + events
-    return events if is_late else first + events
+    return report.stats.events - report.stats.invalid if report.stats is not None else 0
 
 
 def _error(failure: Failure, report: StreamReport) -> bytes:
@@ -71,8 +64,7 @@ responses = Dialect(
     providers=("$.response.provider", "$.provider", "$.response.metadata.system_fingerprint"),
     repairs=(
         *_repairs("$.response"),
-        Renumber("$.sequence_number"),
-        Capture(_RENUMBERED, "$.sequence_number", keep="first", null_counts_as_missing=True),
+        Renumber(_NUMBER),
     ),
     body_repairs=_repairs("$"),
     observers={
@@ -86,7 +78,7 @@ responses = Dialect(
         "response_error": "$.response.error",
         "usage": "$.response.usage",
         "type": "$.type",
-        "sequence_number": "$.sequence_number",
+        "sequence_number": _NUMBER,
     },
     read_usage=lambda captured: _usage(captured.get("usage")),
     read_body_usage=lambda body: _usage(member(body, "usage")),

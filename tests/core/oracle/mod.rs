@@ -29,6 +29,8 @@ pub(crate) struct Expected {
     pub(crate) at_boundary: bool,
     pub(crate) stats: Stats,
     pub(crate) captured: BTreeMap<String, Vec<Vec<u8>>>,
+    /// The path and the next number of each counter that has begun.
+    pub(crate) next_numbers: Vec<(String, i64)>,
     pub(crate) last_event_id: String,
     /// Under `OnInvalid::Raise`: the offset, and how much of the input it takes to know.
     pub(crate) error: Option<(u64, usize)>,
@@ -53,6 +55,7 @@ pub(crate) fn rewrite(rules: &[Rule], options: &Options, stream: &[u8]) -> Expec
             oracle.expected.captured.insert(name.clone(), Vec::new());
         }
     }
+    oracle.tell_numbers();
     oracle.expected.stats.bytes_in = stream.len() as u64;
     oracle.expected.at_boundary = true;
     // A BOM belongs to no block: it leaves with the first.
@@ -167,6 +170,7 @@ impl Oracle<'_> {
             if !dropped {
                 payload_edits = payload.edits(&mut self.counters);
             }
+            self.tell_numbers();
         }
         let stats = &mut self.expected.stats;
         stats.dropped += u64::from(dropped);
@@ -180,6 +184,14 @@ impl Oracle<'_> {
             edits.extend(joined.place(edit));
         }
         Ok(splice(stream, block, edits))
+    }
+
+    fn tell_numbers(&mut self) {
+        let begun = self.rules.iter().zip(&self.counters).filter_map(|(rule, counter)| match rule {
+            Rule::Renumber { path, .. } => Some((path.to_string(), counter.next?)),
+            _ => None,
+        });
+        self.expected.next_numbers = begun.collect();
     }
 
     /// What `finish` makes of the block that has no blank line.
