@@ -68,6 +68,8 @@ class Passage:
         """Nothing has been sent and nothing may be: no keep-alive, and an error is raised."""
         self.left = False
         """The client is gone; what is read on is for captures and taps."""
+        self.alone = False
+        """It is read, and closed, where nobody waits for the end."""
         self.data_at = 0.0
         """When the last event with data came, by the clock of `watch_data`."""
         self._data_clock: Callable[[], float] | None = None

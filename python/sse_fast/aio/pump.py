@@ -117,7 +117,7 @@ class Pump:
             await self._end()
 
     def _drain(self, timeout: float) -> None:
-        self._drains = True
+        self._drains = self._passage.alone = True
         self._passage.leave()
         task = self._task or self._begin()
 

@@ -261,6 +261,10 @@ def _reader(outputs: AsyncGenerator[bytes, None]) -> asyncio.Task[Any] | None:
 
 
 async def _end(upstream: Source, passage: Passage) -> None:
+    task = asyncio.current_task()
+    if passage.alone and task is not None and task.cancelling():
+        # Its time is over, or the loop's: nobody will cancel once more where closing never ends.
+        task.get_loop().call_soon(task.cancel)
     try:
         await upstream.close()
     finally:

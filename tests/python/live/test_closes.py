@@ -161,18 +161,19 @@ def test_a_close_that_raises_hides_nothing(options: dict[str, Any]) -> None:
     run(scenario())
 
 
+class Stuck(Source):
+    async def aclose(self) -> None:
+        self.closings += 1
+        try:
+            await asyncio.sleep(LONG)
+        except asyncio.CancelledError:
+            self.closed += 1
+            raise
+
+
 @every_mode_and_drain
 def test_a_close_that_never_ends(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever is cancelled meanwhile waits a while, and no longer."""
-
-    class Stuck(Source):
-        async def aclose(self) -> None:
-            self.closings += 1
-            try:
-                await asyncio.sleep(LONG)
-            except asyncio.CancelledError:
-                self.closed += 1
-                raise
 
     monkeypatch.setattr("sse_fast.aio.closing.GRACE", 0.01)
 
@@ -186,14 +187,27 @@ def test_a_close_that_never_ends(options: dict[str, Any], monkeypatch: pytest.Mo
             task.cancel()
             (result,) = await soon(asyncio.gather(task, return_exceptions=True))
             assert isinstance(result, asyncio.CancelledError)
-            if options == DRAIN:  # nobody waits for it; the loop ends it with its own end
-                continue
             await watched.is_over(expected_outcome(watched))
 
-    if options == DRAIN:
-        asyncio.run(scenario())
-    else:
-        run(scenario())
+    run(scenario())
+
+
+def test_the_end_of_the_loop_ends_a_drain_whose_source_never_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop cancels what is left once, and waits for it."""
+    monkeypatch.setattr("sse_fast.aio.closing.GRACE", 0.01)
+
+    async def scenario(step: int) -> Watched:
+        watched = Watched(Stuck(), **{**DRAIN, "drain_timeout": LONG})
+        task = asyncio.create_task(watched.consume())
+        await steps(step)
+        task.cancel()
+        await asyncio.wait({task})
+        await steps(step % 4)
+        return watched
+
+    for step in range(1, 14):
+        watched = asyncio.run(scenario(step))
+        assert (watched.source.closings, len(watched.reports)) in ((1, 1), (0, 0))
 
 
 async def limited_by_asyncio(work: Coroutine[Any, Any, None], seconds: float) -> None:
