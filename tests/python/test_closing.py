@@ -17,11 +17,6 @@ pytestmark = pytest.mark.anyio
 NEVER = 3600.0
 
 
-@pytest.fixture(autouse=True)
-def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(closing, "GRACE", 0.02)
-
-
 async def cancelled_while(
     steps: Callable[[list[str]], Coroutine[Any, Any, None]], cancels: int
 ) -> tuple[Any, list[str]]:
@@ -66,7 +61,9 @@ async def test_cancels_wait_until_it_is_done(cancels: int) -> None:
     assert seen == ["done"]
 
 
-async def test_what_never_ends_is_interrupted_after_the_grace() -> None:
+async def test_what_never_ends_is_interrupted_after_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closing, "GRACE", 0.02)
+
     async def steps(seen: list[str]) -> None:
         try:
             await asyncio.sleep(NEVER)
