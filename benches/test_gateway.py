@@ -11,6 +11,7 @@ sys.path.append(str(Path(__file__).parent / "gateway"))
 
 import client
 import events
+import instructions
 import loads
 import proxies
 import report
@@ -111,6 +112,13 @@ def test_a_turn_that_brings_something_else_is_lost(bench: Bench, tmp_path: Path)
         bench.turn(direct, Load("test", 3, COUNT, 0.0))
 
 
+@pytest.mark.skipif(not instructions.is_here(), reason="needs valgrind: apt-get install valgrind")
+def test_instructions_are_those_of_chunks(bench: Bench) -> None:
+    alone = instructions.of_a_chunk(bench, proxies.BARE, Load("test", 1, COUNT, 0.02))
+    with_others = instructions.of_a_chunk(bench, proxies.BARE, Load("test", 1, COUNT, 0.0))
+    assert 1e3 < with_others < alone < 1e6
+
+
 def test_figures_are_written_between_their_marks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{tables.BEGIN}\n{tables.END}\nafter\n")
@@ -136,7 +144,7 @@ def test_costs_are_compared_within_a_round() -> None:
 @pytest.mark.parametrize(
     ("rewriting", "litellm", "words"),
     [
-        (104e3, 600e3, ["1.040 ±0.000", "within the target of 1.05", "5.8x ±0.0 the CPU, at least"]),
+        (104e3, 600e3, ["1.040 ±0.000 (within", "104,000 a chunk", "of 1.05", "5.8x ±0.0 the CPU, at least"]),
         (106e3, 106e3, ["OVER", "UNDER"]),
     ],
 )
@@ -153,7 +161,9 @@ def test_every_figure_has_its_place(
     for load in figures:
         if load != loads.MODEST:
             del figures[load][proxies.DIRECT.name]
-    text = "\n".join(tables.markdown(figures, {each.name: turns(loads.BUSY, 1, 1) for each in proxies.PARTS}))
+    counts = {loads.COUNTED[0]: {proxies.PLAIN.name: 100e3, proxies.REWRITES.name: rewriting}}
+    parts = {each.name: turns(loads.BUSY, 1, 1) for each in proxies.PARTS}
+    text = "\n".join(tables.markdown(figures, parts, counts))
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith(("| gateway", "| LiteLLM", "| | CPU"))]
     assert len(rows) == 1 + 5 + 1
     assert len({len(row) for row in rows[:-1]}) == 1

@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(1, str(Path(__file__).parents[1]))
 
+import instructions
 import loads
 import proxies
 import tables
@@ -40,6 +41,15 @@ def measured(bench: Bench, chosen: Sequence[Proxy], how_often: dict[Load, int]) 
     return figures
 
 
+def counted(bench: Bench) -> tables.Counts:
+    """The instructions of a chunk, printed as they come."""
+    found: tables.Counts = {}
+    for load in loads.COUNTED:
+        found[load] = {each.name: instructions.of_a_chunk(bench, each, load) for each in tables.COUNTED}
+        print(tables.instructions(load, found[load]), flush=True)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="the gateway alone, short: shows that nothing is lost")
@@ -49,9 +59,10 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="bring README.md up to date")
     given = parser.parse_args()
     litellm = given.litellm.absolute() if given.litellm.exists() else None
-    is_whole = not given.quick and not given.only and litellm is not None and proxies.has_nginx()
+    is_here = litellm is not None and proxies.has_nginx() and instructions.is_here()
+    is_whole = not given.quick and not given.only and is_here
     if given.write and not is_whole:
-        parser.error(f"--write takes all loads and all proxies, so nginx and {given.litellm} must be there")
+        parser.error(f"--write takes all loads and all proxies, so nginx, valgrind and {given.litellm} must be there")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # and with it all that it has started
     chosen = (loads.QUICK if given.quick else loads.ROUNDS).items()
     how_often = {load: max(1, round(count * given.rounds)) for load, count in chosen if given.only in load.name}
@@ -60,12 +71,14 @@ def main() -> None:
             bench = Bench(upstream, client)
             figures = measured(bench, contenders(litellm, given.quick), how_often)
             parts: Turns = {}
+            counts: tables.Counts = {}
             if not given.quick and not given.only:
                 parts = measured(bench, proxies.PARTS, {loads.BUSY: how_often[loads.BUSY]})[loads.BUSY]
+                counts = counted(bench) if instructions.is_here() else {}
     except Lost as lost:
         sys.exit(f"lost: {lost}")
     if is_whole:
-        lines = tables.markdown(figures, parts)
+        lines = tables.markdown(figures, parts, counts)
         print("", *lines, sep="\n")
         if given.write:
             tables.write(lines)

@@ -19,6 +19,9 @@ LITELLM = 5.0
 BEGIN, END = "<!-- gateway figures -->", "<!-- end of gateway figures -->"
 
 Figures = dict[Load, Turns]
+Counts = dict[Load, dict[str, float]]
+"""The instructions of a chunk, by the proxy's name."""
+COUNTED = [proxies.PLAIN, proxies.REWRITES]
 
 
 def _chunk(turn: Turn) -> float:
@@ -107,9 +110,19 @@ def _parts(turns: Turns) -> list[str]:
     return found
 
 
-def verdicts(figures: Figures) -> list[str]:
+def instructions(load: Load, counts: dict[str, float]) -> str:
+    """What rewriting adds, as valgrind counts it."""
+    plain, rewriting = (counts[each.name] for each in COUNTED)
+    return (
+        f"{load}, instructions: {rewriting:,.0f} a chunk with rewriting, {plain:,.0f} without rules:"
+        f" {_by_target(rewriting / plain)}"
+    )
+
+
+def verdicts(figures: Figures, counts: Counts) -> list[str]:
     """Each target, and whether it is met."""
-    found = [f"{load}: {_rewriting(figures[load])}" for load in (STEADY, BUSY, BURST)]
+    found = [instructions(*each) for each in counts.items()]
+    found += [f"{load}: {_rewriting(figures[load])}" for load in (STEADY, BUSY, BURST)]
     for load in (STEADY, BUSY, BURST):
         factor, spread = cpu_ratio(figures[load][proxies.LITELLM_NAME], figures[load][proxies.REWRITES.name])
         met = "at least" if factor >= LITELLM else "UNDER"
@@ -124,11 +137,15 @@ def _rewriting(turns: Turns) -> str:
     found = []
     for base in (proxies.PLAIN, proxies.NO_DIALECT):
         factor, spread = cpu_ratio(turns[proxies.REWRITES.name], turns[base.name])
-        met = "" if base is not proxies.PLAIN else " (within" if factor <= REWRITING else " (OVER"
-        met = met and f"{met} the target of {REWRITING})"
-        found.append(f"{factor:.3f} ±{spread:.3f} times '{base.name}'{met}")
+        shown = _by_target(factor, spread) if base is proxies.PLAIN else f"{factor:.3f} ±{spread:.3f}"
+        found.append(f"{shown} times '{base.name}'")
     chance, spread = cpu_ratio(turns[proxies.AGAIN.name], turns[proxies.PLAIN.name])
     return f"rewriting takes {' and '.join(found)} of CPU; 'no rules' twice differ by {chance:.3f} ±{spread:.3f}"
+
+
+def _by_target(factor: float, spread: float | None = None) -> str:
+    shown = f"{factor:.3f}" if spread is None else f"{factor:.3f} ±{spread:.3f}"
+    return f"{shown} ({'within' if factor <= REWRITING else 'OVER'} the target of {REWRITING})"
 
 
 def head() -> str:
@@ -145,9 +162,9 @@ def head() -> str:
     )
 
 
-def markdown(figures: Figures, parts: Turns) -> list[str]:
+def markdown(figures: Figures, parts: Turns, counts: Counts) -> list[str]:
     """All of it."""
-    targets = [f"- {line}" for line in verdicts(figures)]
+    targets = [f"- {line}" for line in verdicts(figures, counts)]
     return [head(), "", *_whole(figures), "", *targets, "", "What a proxy is made of:", "", *_parts(parts)]
 
 
