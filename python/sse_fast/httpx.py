@@ -149,7 +149,8 @@ class RewriteTransport(_Transport):
             await Source(body).close()
             raise exchange.translated(error) from error
         if exchange.streams(response):
-            stream = RewriteStream(chunks, self._rewriter(rules), idle_timeout=self._idle_timeout, **self._options)
+            options = self._options_for(response)
+            stream = RewriteStream(chunks, self._rewriter(rules), idle_timeout=self._idle_timeout, **options)
             return exchange.stream_response(response, _AsyncStream(stream, exchange))
         source, content = Source(chunks), bytearray()
         try:
@@ -179,7 +180,7 @@ class RewriteTransport(_Transport):
             body.close()
             raise exchange.translated(error) from error
         if exchange.streams(response):
-            stream = rewrite_iter(chunks, self._rewriter(rules), **self._options)
+            stream = rewrite_iter(chunks, self._rewriter(rules), **self._options_for(response))
             return exchange.stream_response(response, _SyncStream(stream, exchange))
         content = bytearray()
         try:
@@ -197,6 +198,10 @@ class RewriteTransport(_Transport):
         if library is None:
             raise TypeError(f"request is a {type(request).__name__}: it must be a Request of httpx or httpx2")
         return _Exchange(library, request, self._rules(request), self._body_rules(request))
+
+    def _options_for(self, response: Response) -> dict[str, Any]:
+        # Of an error, whatever its type says, no end is known: the client is to have its status.
+        return self._options if response.is_success else {**self._options, "dialect": None}
 
     def _rewriter(self, rules: Rules) -> Rewriter:
         return Rewriter(rules, **self._policies)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from aio_peers import DONE, RULES, Upstream, event
 from sse_fast import EncodingError, RefusalError, Replace, Rewriter, Rules, SSEFastError
 from sse_fast.aio import StreamReport, UpstreamResponse
+from sse_fast.dialects import chat_completions
+from sse_fast.errors import IdleTimeoutError, TruncatedError
 
 pytestmark = pytest.mark.anyio
 
@@ -196,6 +200,38 @@ async def test_an_error_in_a_stream_is_told_as_asked_and_in_other_bodies_raised(
     assert error.startswith(b"event: error\n")
     with pytest.raises(OSError):
         await read(answer(Upstream(b"abc", OSError()), ("content-type", "text/plain"), errors="event"))
+
+
+@pytest.mark.parametrize("text", [b'{"error":{"message":"no"}}', b"", b"not found"])
+async def test_of_an_error_no_end_of_a_stream_is_asked(text: bytes) -> None:
+    """Servers that call all that they answer an event stream: the client is to have the status."""
+
+    def stream(status: int) -> UpstreamResponse:
+        options: dict[str, Any] = {"dialect": chat_completions, "errors": "event"}
+        return answer(Upstream(text), EVENTS, status=status, rewriter=Rewriter(chat_completions.captures()), **options)
+
+    for status in (400, 429, 500):
+        response = stream(status)
+        await response.begin(hold=0.01)
+        assert (response.status, await read(response)) == (status, text)
+        assert response.stream.report.outcome == "completed"
+    with pytest.raises(TruncatedError):
+        await stream(200).begin()
+
+
+async def test_a_json_body_that_keeps_coming_is_not_idle() -> None:
+    class Slow(Upstream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for chunk in self.script:
+                await asyncio.sleep(0.15)
+                yield chunk
+
+    response = answer(Slow(*[b"\n"] * 12, TEXT), JSON, idle_timeout=1.0)
+    await response.begin()
+    assert (await read(response)).strip() == MASKED
+    stuck = answer(Upstream(b"{", asyncio.Event()), JSON, idle_timeout=0.05)
+    with pytest.raises(IdleTimeoutError):
+        await stuck.begin()
 
 
 async def test_the_owner_of_the_chunks_is_closed() -> None:

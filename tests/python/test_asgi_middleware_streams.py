@@ -208,6 +208,12 @@ async def test_F26_an_end_without_the_terminal_event() -> None:
     assert (await Case(app(start(SSE), *bodies(ONE, DONE)), dialect=Dialect()).run()).complete
 
 
+async def test_of_an_error_no_end_of_a_stream_is_asked() -> None:
+    case = Case(app(start(SSE, status=400), *bodies(b'{"error":{}}')), dialect=Dialect())
+    server = await case.run()
+    assert (server.complete, server.body) == (True, b'{"error":{}}')
+
+
 async def test_F26_an_application_that_returns_too_early() -> None:
     case = Case(app(start(SSE), body(ONE + HALF, True)))
     server = await case.fails(TruncatedError, "returned before its event stream was complete")

@@ -34,7 +34,8 @@ class UpstreamResponse:
     them with ``auto_decompress=False`` and httpx with ``aiter_raw()``. ``response`` is what owns them and is closed
     with them, ``method`` that of the request.
 
-    - An event stream goes through ``rewriter``, with the options of `RewriteStream`.
+    - An event stream goes through ``rewriter``, with the options of `RewriteStream`. With any status but 2xx it may end
+      anywhere, for some servers call all that they answer an event stream: a JSON error passes as it is.
     - A JSON body is held until it is whole, at most ``max_body`` bytes, and goes through ``body_rules``.
     - Where these are None, and for all else (other types, answers to HEAD, without a body), the bytes pass.
     - A slice counts as whole, and one of JSON is no JSON: ask for none (`sse_fast.http.request_headers` does not).
@@ -79,7 +80,9 @@ class UpstreamResponse:
             self.headers = [item for item in self.headers if item[0] != "content-length"]
         elif rewriter is not None and is_event_stream(content_type):
             self.headers = event_stream_headers(self.headers)
-            rewrites, options = rewriter, {"dialect": dialect, "errors": errors, "heartbeat": heartbeat}
+            rewrites = rewriter
+            # Of an error, whatever its type says, no end is known, and nobody waits for it.
+            options = {"dialect": dialect, "errors": errors, "heartbeat": heartbeat} if status < 300 else {}
         elif body_rules is not None and is_json(content_type):
             self.headers = rewritten_headers(self.headers)
             rewrites = self._whole = _WholeJSON(body_rules, max_body)
@@ -143,6 +146,11 @@ class _WholeJSON:
         self._rules = rules
         self._limit = limit
         self._held = bytearray()
+
+    @property
+    def at_boundary(self) -> bool:
+        """What is held is a part of it: more of that is no silence."""
+        return not self._held
 
     def feed(self, data: bytes, /) -> bytes:
         self._held += data

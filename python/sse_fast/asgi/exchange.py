@@ -39,7 +39,7 @@ class Exchange:
         *,
         rules: Rules | None,
         body_rules: Rules | None,
-        new_passage: Callable[[Rules], Passage],
+        new_passage: Callable[[Rules, int], Passage],
         max_body: int,
     ) -> None:
         self._scope = scope
@@ -141,7 +141,11 @@ class Exchange:
         is_head = self._scope["method"] == "HEAD"
         if self._rules is not None and any(map(is_event_stream, content_types)):
             decoder = Decoder(b",".join(values(headers, b"content-encoding")))
-            body = None if is_head else EventStreamBody(self._new_passage(self._rules), decoder, self._forward)
+            body = (
+                None
+                if is_head
+                else EventStreamBody(self._new_passage(self._rules, start["status"]), decoder, self._forward)
+            )
             return body, event_stream_start(start)
         if self._body_rules is not None and any(map(is_json, content_types)):
             decoder = Decoder(b",".join(values(headers, b"content-encoding")))

@@ -60,13 +60,14 @@ class RewriteMiddleware:
         self._body_rules = chooser("body_rules", body_rules)
         self._max_body = max_body
 
-        def new_passage(rules: Rules) -> Passage:
+        def new_passage(rules: Rules, status: int) -> Passage:
             rewriter = Rewriter(
                 rules, max_held=max_held, on_invalid=on_invalid, comments=comments, empty_blocks=empty_blocks
             )
-            return Passage(rewriter, dialect=dialect, errors=errors, on_end=on_end)
+            # Of an error, whatever its type says, no end is known.
+            return Passage(rewriter, dialect=dialect if status < 300 else None, errors=errors, on_end=on_end)
 
-        new_passage(Rules())  # what would be refused in every request is refused here
+        new_passage(Rules(), 200)  # what would be refused in every request is refused here
         self._new_passage = new_passage
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -129,7 +129,7 @@ class Exchange:
                 answer = self._rewritten(response, request)
                 unless_it_answers.push_async_callback(answer.stream.aclose)
                 await answer.begin(hold=timeouts.hold)
-                if request.dialect is not None and request.dialect.has_failed(answer.stream.report):
+                if response.ok and request.dialect and request.dialect.has_failed(answer.stream.report):
                     failed("error_event")
             except RefusalError:
                 raise

@@ -102,6 +102,14 @@ def test_what_the_client_did_wrong_no_other_upstream_makes_right(status: int) ->
     assert result.seen[1] == []
 
 
+@pytest.mark.parametrize("text", [b'{"error":{"message":"no"}}', b"", CHAT_ERROR])
+def test_nor_where_it_calls_its_error_an_event_stream(text: bytes) -> None:
+    reply = Reply(status=400, headers=[EVENTS], chunks=[text], framing="length")
+    result = asked(reply, GOOD)
+    assert (result.response.status_code, result.response.content) == (400, text)
+    assert result.seen[1] == []
+
+
 def test_the_last_upstream_has_the_last_word() -> None:
     result = asked(json_reply({"first": 1}, status=503), json_reply({"second": 2}, status=429))
     assert result.response.status_code == 429

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sse_fast import InvalidEventError
 from sse_fast.aio import StreamReport
+from sse_fast.dialects import chat_completions
 from sse_fast.errors import IdleTimeoutError, TruncatedError
 from sse_fast.httpx import RewriteTransport
 
@@ -61,6 +62,16 @@ async def test_a_dialect_says_what_ends_a_stream_and_how_errors_look(kit: Kit) -
     transport = RewriteTransport(RULES, transport=Inner(kit.library, [ONE]), dialect=dialect, errors="event")
     received = await kit.get(transport)
     assert (received.body, received.error) == (ONE_MASKED + b"data: sorry\n\n", None)
+
+
+@pytest.mark.anyio
+async def test_of_an_error_no_end_of_a_stream_is_asked(kit: Kit) -> None:
+    """Servers that call all that they answer an event stream: an SDK has to see the status and the text."""
+    text = b'{"error":{"message":"no"}}'
+    inner = Inner(kit.library, [text], status=429)
+    transport = RewriteTransport(chat_completions.captures(), transport=inner, dialect=chat_completions)
+    received = await kit.get(transport)
+    assert (received.response.status_code, received.body, received.error) == (429, text, None)
 
 
 @pytest.mark.anyio
