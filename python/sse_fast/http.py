@@ -122,11 +122,11 @@ def rewritten_headers(headers: Headers, *, without: Set[str] = frozenset()) -> l
 
 def pairs(headers: Any) -> list[tuple[str, str]]:
     """All of them, in order, names in lower case."""
-    # httpx joins repeated headers in items(), which Set-Cookie does not survive.
-    for method in ("multi_items", "items"):
-        if hasattr(headers, method):
-            headers = getattr(headers, method)()
-            break
+    # httpx joins repeated headers in items(), which Set-Cookie does not survive, and guesses what their bytes mean.
+    if isinstance(raw := getattr(headers, "raw", None), list):
+        headers = raw
+    elif hasattr(headers, "items"):
+        headers = headers.items()
     return [_item(name, value) for name, value in headers]
 
 

@@ -196,6 +196,8 @@ def test_aiohttp_says_headers_so() -> None:
 def test_bytes_are_latin_1() -> None:
     assert answered(("x-a", "é")) == [("x-a", "é")]
     assert event_stream_headers([(b"x-a", b"\xe9")])[0] == ("x-a", "é")
+    for raw in ([(b"x-a", b"\xc3\xa9")], [(b"x-a", b"\xe9")]):  # httpx reads the first as UTF-8: the bytes must stay
+        assert event_stream_headers(httpx.Headers(raw)) == event_stream_headers(raw)
 
 
 each_kind = pytest.mark.parametrize(
