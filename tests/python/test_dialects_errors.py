@@ -159,7 +159,7 @@ def test_error_event_of_responses_counts_what_leaves(numbers, start, dropped):
     """F40: with events that a rule drops, and a counter of the caller's own; without one, gaps stay."""
     said = [{"type": str(place)} | ({} if n is None else {"sequence_number": n}) for place, n in enumerate(numbers)]
     rules = [DropEvent(Equals("$.type", str(dropped)))]
-    rules += [] if start is None else [Renumber("$.sequence_number", start)]
+    rules += [] if start is None else [Renumber("$['sequence_number']", start)]
     rewriter = Rewriter(Rules([*rules, *responses.captures()]))
     stream = dialect_streams.named(*said)
     with rewrite_iter([stream], rewriter, dialect=responses, errors="event") as outputs:

@@ -15,6 +15,7 @@ from sse_fast.rules import Default, Renumber
 
 _ENDS = ("completed", "incomplete", "failed", "cancelled")
 _NUMBER = "$.sequence_number"
+_SPELLINGS = (_NUMBER, "$['sequence_number']", '$["sequence_number"]')
 
 
 def _usage(usage: Any) -> Usage:
@@ -26,9 +27,10 @@ def _has_ended(report: StreamReport) -> bool:
 
 
 def _next_number(report: StreamReport) -> int:
-    """One more than the last that the client saw; where it saw none, the count of the events before."""
-    if _NUMBER in report.next_numbers:  # captures see the numbers that came, a client those that leave
-        return report.next_numbers[_NUMBER]
+    """More than any that the client saw; where it saw none, the count of the events before."""
+    for path in _SPELLINGS:  # captures see the numbers that came, a client those that leave
+        if path in report.next_numbers:
+            return report.next_numbers[path]
     last = report.captured.get("sequence_number")
     if isinstance(last, int):
         return last + 1
