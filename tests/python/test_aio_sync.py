@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import pytest
 from aio_peers import RULES, event
 from sse_fast import Rewriter, TruncatedError
 from sse_fast.aio import StreamReport, rewrite_iter
@@ -69,3 +70,32 @@ def test_rewrite_iter_closes_before_it_tells_of_an_error() -> None:
     assert upstream.closings == 0
     assert next(iterator).startswith(b"event: error\n")
     assert upstream.closings == 1
+
+
+def test_an_interrupt_while_it_closes_leaves_nothing_open() -> None:
+    closed, reports = [], []
+
+    class Chunks:
+        def __iter__(self) -> Chunks:
+            return self
+
+        def __next__(self) -> bytes:
+            return event(1)
+
+        def close(self) -> None:
+            closed.append("chunks")
+            raise KeyboardInterrupt
+
+    class Owner:
+        def __iter__(self) -> Chunks:
+            return Chunks()
+
+        def close(self) -> None:
+            closed.append("owner")
+
+    outputs = rewrite_iter(Owner(), Rewriter([]), on_end=reports.append)
+    next(outputs)
+    with pytest.raises(KeyboardInterrupt):
+        outputs.close()
+    assert closed == ["chunks", "owner"]
+    assert [report.outcome for report in reports] == ["cancelled"]

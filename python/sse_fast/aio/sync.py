@@ -82,8 +82,10 @@ class RewriteIterator:
             self._end()
 
     def _end(self) -> None:
-        self._close_source()
-        self._passage.conclude(self._close_error)
+        try:
+            self._close_source()
+        finally:
+            self._passage.conclude(self._close_error)
 
     def _close_source(self) -> None:
         while self._closers:
@@ -91,3 +93,7 @@ class RewriteIterator:
                 self._closers.pop(0)()
             except Exception as error:
                 self._close_error = self._close_error or error
+            except BaseException:
+                # Ctrl-C in one does not keep the others from their turn.
+                self._close_source()
+                raise
