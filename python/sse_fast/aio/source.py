@@ -17,7 +17,7 @@ class Source:
     def __init__(self, upstream: Any, response: object = None) -> None:
         iterable = _chunks(upstream)
         self.iterator: AsyncIterator[bytes] = aiter(iterable)
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self._lock = asyncio.Lock()
         # The iterator, what gave it, and the response that owns both: each once, innermost first.
         owners = {id(each): each for each in (self.iterator, iterable, upstream, response)}
@@ -26,13 +26,13 @@ class Source:
     async def close(self) -> None:
         """Close all of it, once, to the end; who comes second waits for the first."""
         if self._lock.locked() or any(map(_is_open, self._owners)):
-            await unhurried(self._close())
+            await unhurried(self._close(_cancelling()))
 
-    async def _close(self) -> None:
+    async def _close(self, cancels: int) -> None:
         async with self._lock:
-            await self._close_each()
+            await self._close_each(cancels)
 
-    async def _close_each(self) -> None:
+    async def _close_each(self, cancels: int) -> None:
         while self._owners:
             closer = _closer(self._owners.pop(0))
             try:
@@ -46,10 +46,17 @@ class Source:
                 _, rest = group.split(GeneratorExit)
                 if rest is not None:
                     raise rest from None
-            except BaseException:
+            except BaseException as error:
                 # A cancel of one step does not keep the others from their turn.
-                await self._close_each()
-                raise
+                await self._close_each(cancels)
+                if not isinstance(error, asyncio.CancelledError) or _cancelling() > cancels:
+                    raise
+                self.error = self.error or error  # Something else was cancelled that it waited for, nobody here.
+
+
+def _cancelling() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 def _is_open(owner: object) -> bool:
