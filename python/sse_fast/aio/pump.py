@@ -17,7 +17,7 @@ from types import AsyncGeneratorType
 from typing import Any
 
 from sse_fast._rust import Stepper
-from sse_fast.aio.closing import unhurried
+from sse_fast.aio import closing
 from sse_fast.aio.passage import Passage
 from sse_fast.errors import IdleTimeoutError
 
@@ -102,7 +102,7 @@ class Pump:
             self._reads.end()
             self._release()
         if not self._drains:
-            await unhurried(self._await_the_end())
+            await closing.unhurried(self._await_the_end())
 
     async def _await_the_end(self) -> None:
         task = self._task
@@ -117,19 +117,31 @@ class Pump:
             await self._end()
 
     def _drain(self, timeout: float) -> None:
-        self._drains = self._passage.alone = True
+        self._drains = True
         self._passage.leave()
         task = self._task or self._begin()
+        guard = asyncio.get_running_loop().create_task(self._guard(task, timeout))
+        guard._log_destroy_pending = False  # type: ignore[attr-defined]  # as below
+        for each in (task, guard):
+            _draining.add(each)
+            each.add_done_callback(_draining.discard)
 
-        def end() -> None:
-            self._drained = True
-            if self._began:
-                task.cancel()
-
-        timer = asyncio.get_running_loop().call_later(timeout, end)
-        task.add_done_callback(lambda _: timer.cancel())
-        task.add_done_callback(_draining.discard)
-        _draining.add(task)
+    async def _guard(self, task: asyncio.Task[None], seconds: float) -> None:
+        """End a drain that takes longer. A source may take a cancel for its own, or never close: then it is cancelled
+        again. Where the loop ends it cancels each task once, and waits for it: this one sees to the other.
+        """
+        ending: asyncio.CancelledError | None = None
+        while not task.done():
+            try:
+                await asyncio.wait({task}, timeout=seconds)
+            except asyncio.CancelledError as cancel:
+                ending = cancel
+            else:
+                if self._began:
+                    task.cancel()
+            self._drained, seconds = True, closing.GRACE
+        if ending is not None:
+            raise ending
 
     # The task in whose name all is read.
 
@@ -197,6 +209,7 @@ class Pump:
         if self._heartbeat is not None and silence >= self._heartbeat:
             beat = self._passage.beat()
             if beat and self._reads.interrupt(beat):
+                self._passage.has_beaten()
                 return
             silence = 0.0
         self._set_timer(silence)

@@ -14,6 +14,7 @@ from live.watch import SOON, run, soon
 from live.watched import (
     DRAIN,
     LONG,
+    Response,
     Source,
     Watched,
     current_cancelling,
@@ -95,6 +96,25 @@ def test_closed_by_another_task_while_one_reads(options: dict[str, Any]) -> None
         assert watched.source.closed == 1
         await soon(asyncio.wait({reading}))
         await watched.is_over("cancelled")
+
+    run(scenario())
+
+
+@every_mode_and_drain
+def test_closed_by_others_at_every_step(options: dict[str, Any]) -> None:
+    """Also by one who comes when the first has just done it, and the reader has yet to hear of it."""
+
+    async def scenario() -> None:
+        for first, second in itertools.product(range(1, 12), range(6)):
+            watched = Watched(Response(), **options)
+            reader = asyncio.create_task(watched.consume())
+            await steps(first)
+            closers = [asyncio.create_task(watched.stream.aclose())]
+            await steps(second)
+            closers.append(asyncio.create_task(watched.stream.aclose()))
+            await soon(asyncio.gather(reader, *closers))
+            await soon(watched.ended.wait())
+            assert (watched.source.closings, watched.source.closed) == (1, 1)
 
     run(scenario())
 
@@ -192,22 +212,48 @@ def test_a_close_that_never_ends(options: dict[str, Any], monkeypatch: pytest.Mo
     run(scenario())
 
 
-def test_the_end_of_the_loop_ends_a_drain_whose_source_never_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+class StuckInside(Source):
+    """It hangs where it is read, once it is told to end."""
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await super().__anext__()
+        except asyncio.CancelledError:
+            self._chunks = iter(())
+            await asyncio.sleep(LONG)
+            raise
+
+
+class StuckAfterAnError(Stuck):
+    async def __anext__(self) -> bytes:
+        try:
+            return await super().__anext__()
+        except asyncio.CancelledError:
+            raise ConnectionError from None
+
+
+@pytest.mark.parametrize("drain_timeout", [0.01, LONG], ids=["in time", "at the end of the loop"])
+@pytest.mark.parametrize("source", [Stuck, StuckInside, StuckAfterAnError])
+def test_a_drain_ends_though_its_source_hangs(
+    source: type[Source], drain_timeout: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A loop cancels what is left once, and waits for it."""
     monkeypatch.setattr("sse_fast.aio.closing.GRACE", 0.01)
 
     async def scenario(step: int) -> Watched:
-        watched = Watched(Stuck(), **{**DRAIN, "drain_timeout": LONG})
+        watched = Watched(source(), **{**DRAIN, "drain_timeout": drain_timeout})
         task = asyncio.create_task(watched.consume())
         await steps(step)
         task.cancel()
         await asyncio.wait({task})
         await steps(step % 4)
+        if drain_timeout != LONG:
+            await soon(watched.ended.wait())
         return watched
 
     for step in range(1, 14):
         watched = asyncio.run(scenario(step))
-        assert (watched.source.closings, len(watched.reports)) in ((1, 1), (0, 0))
+        assert (watched.source.closings, len(watched.reports)) == (1, 1)
 
 
 async def limited_by_asyncio(work: Coroutine[Any, Any, None], seconds: float) -> None:
