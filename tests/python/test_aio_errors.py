@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from aio_peers import LONG, MOMENT, RULES, OwnDialect, Stream, Upstream, event, every_mode
 from sse_fast import InvalidEventError, RefusalError, Rewriter, TruncatedError
+from sse_fast.aio import RewriteStream
 
 pytestmark = pytest.mark.anyio
 
@@ -141,3 +144,71 @@ async def test_fail_in_the_middle_of_an_event() -> None:
     first, told = await stream.read()
     assert first == event(1, "alias")
     assert told.startswith(b"event: error\n")
+
+
+@every_mode
+async def test_a_cancel_just_before_fail_or_aclose_is_not_theirs(mode: dict[str, Any]) -> None:
+    for end in (lambda stream: stream.fail(OSError()), lambda stream: stream.aclose()):
+        stream = RewriteStream(Upstream(event(1), asyncio.Event()), Rewriter(RULES), errors="event", **mode)
+
+        async def read(stream: RewriteStream = stream) -> None:
+            async for _ in stream:
+                pass
+
+        reader = asyncio.create_task(read())
+        await asyncio.sleep(MOMENT)
+        reader.cancel()
+        ending = end(stream)
+        with pytest.raises(asyncio.CancelledError):
+            await reader
+        if ending is not None:
+            await ending
+
+
+@every_mode
+async def test_a_source_that_takes_the_cancel_for_its_end(mode: dict[str, Any]) -> None:
+    """The reader has no cancel left over; of `fail` it is told all the same."""
+
+    class Swallows(Upstream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield event(1)
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(LONG)
+
+    async def read(stream: RewriteStream) -> tuple[list[bytes], int]:
+        outputs = [output async for output in stream]
+        task = asyncio.current_task()
+        assert task is not None
+        return outputs, task.cancelling()
+
+    for fails in (True, False):
+        stream = RewriteStream(Swallows(), Rewriter(RULES), errors="event", dialect=OwnDialect(), **mode)
+        reader = asyncio.create_task(read(stream))
+        await asyncio.sleep(MOMENT)
+        if fails:
+            stream.fail(OSError())
+        await (reader if fails else stream.aclose())
+        outputs, cancelling = await reader
+        assert cancelling == 0
+        assert outputs == [event(1, "alias")] + [b"event: error\ndata: OSError after 1\n\n"] * fails
+        await stream.aclose()
+        assert stream.report.outcome == ("upstream_error" if fails else "cancelled")
+
+
+@every_mode
+async def test_a_cancel_of_something_else_while_closing_hides_no_error(mode: dict[str, Any]) -> None:
+    class Helped(Upstream):
+        async def aclose(self) -> None:
+            self.closings += 1
+            helper = asyncio.create_task(asyncio.sleep(LONG))
+            await asyncio.sleep(0)
+            helper.cancel()
+            await helper
+
+    error = ConnectionResetError("first")
+    stream = Stream(Helped(event(1), error), errors="event", dialect=OwnDialect(), **mode)
+    assert await stream.read() == [event(1, "alias"), b"event: error\ndata: ConnectionResetError after 1\n\n"]
+    assert (stream.report.outcome, stream.report.error) == ("upstream_error", error)
+    stream = Stream(Helped(event(1)), **mode)
+    assert await stream.read() == [event(1, "alias")]
+    assert isinstance(stream.report.error, asyncio.CancelledError)

@@ -8,6 +8,8 @@ from typing import Any
 import anyio
 import pytest
 from aio_peers import DONE, MOMENT, Stream, Upstream, event, every_mode
+from sse_fast import Rewriter
+from sse_fast.aio import RewriteStream
 
 pytestmark = pytest.mark.anyio
 
@@ -146,3 +148,19 @@ async def test_a_scope_of_anyio_knows_its_own_cancel(mode: dict[str, Any]) -> No
     while not stream.reports:
         await asyncio.sleep(0)
     assert stream.report.outcome == "cancelled"
+
+
+async def test_a_tap_on_the_client_sees_what_is_given_out_after_a_peek() -> None:
+    chunks = [event(1), event(2)]
+    stream = RewriteStream(Upstream(*chunks), Rewriter([]))
+    await stream.peek()
+    tap = stream.tap("client")
+    async with stream:
+        assert [chunk async for chunk in stream] == chunks
+    assert await tap.read() == b"".join(chunks)
+
+    stream = RewriteStream(Upstream(*chunks), Rewriter([]))
+    tap = stream.tap("client")
+    await stream.peek()
+    await stream.aclose()
+    assert await tap.read() == b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -139,3 +140,24 @@ async def test_a_bom_behind_a_heartbeat_goes() -> None:
         assert [output async for output in stream if output != KEEP_ALIVE] == [event(1, "alias"), event(2, "alias")]
     stream = Stream(Upstream(b"\xef\xbb\xbf" + event(1)), heartbeat=LONG)
     assert await stream.read() == [b"\xef\xbb\xbf" + event(1, "alias")]
+
+
+async def test_a_heartbeat_that_comes_too_late_was_none() -> None:
+    """The loop was busy while it and a chunk fell due: the chunk goes first, and nothing tells of a beat."""
+    loop = asyncio.get_running_loop()
+    chunk = b"\xef\xbb\xbf" + event(1)
+
+    class Due(Upstream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            arrival = loop.create_future()
+            loop.call_later(0.03, arrival.set_result, None)
+            await arrival
+            yield chunk
+
+    loop.call_later(0.01, time.sleep, 0.05)
+    stream = RewriteStream(Due(), Rewriter([]), heartbeat=0.04)
+    tap = stream.tap("client")
+    async with stream:
+        received = b"".join([output async for output in stream])
+    assert received == await tap.read()
+    assert received == chunk or received.startswith(KEEP_ALIVE)

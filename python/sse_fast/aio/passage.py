@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
@@ -68,8 +69,6 @@ class Passage:
         """Nothing has been sent and nothing may be: no keep-alive, and an error is raised."""
         self.left = False
         """The client is gone; what is read on is for captures and taps."""
-        self.alone = False
-        """It is read, and closed, where nobody waits for the end."""
         self.data_at = 0.0
         """When the last event with data came, by the clock of `watch_data`."""
         self._data_clock: Callable[[], float] | None = None
@@ -84,25 +83,37 @@ class Passage:
         self._final: StreamReport | None = None  # What captures have seen is decoded for each report.
         self._events = 0
         self._begun = False
+        # The task that began to read, and how many cancels it had taken before, as `asyncio.timeout` notes it: one that
+        # comes just before ours is not ours.
+        self._reader: weakref.ref[asyncio.Task[Any]] | None = None
         self._cancels = self._cancelling = 0
         # Where the output ended before `finish` gave half an event, which is thrown away.
         self._ended_at_boundary: bool | None = None
         # Behind a keep-alive the upstream's BOM would be part of its first line.
         self._drops_bom = False
 
+    def begin(self) -> None:
+        """The task that runs this begins to read."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._reader, self._cancelling = weakref.ref(task), task.cancelling()
+
     def cancel(self, task: asyncio.Task[Any]) -> None:
         """Cancel the task that reads, to make it tell of ``failure`` or of the end."""
-        if not self._cancels:
+        if not self._cancels and (self._reader is None or self._reader() is not task):
             self._cancelling = task.cancelling()
         self._cancels += 1
         task.cancel()
 
-    def takes_back_cancels(self, task: asyncio.Task[Any]) -> bool:
+    def takes_back_cancels(self) -> bool:
         """Take back all that came from `cancel`; whether there were any and no others, as `asyncio.timeout` does."""
         cancels, self._cancels = self._cancels, 0
+        task = asyncio.current_task() if cancels else None
+        if task is None:
+            return False
         for _ in range(cancels):
             task.uncancel()
-        return cancels > 0 and task.cancelling() <= self._cancelling
+        return task.cancelling() <= self._cancelling
 
     def tap(self, side: str, max_bytes: int) -> Tap:
         """A tap on what comes from the ``"upstream"`` or goes to the ``"client"`` from now on."""
@@ -149,10 +160,14 @@ class Passage:
         if output and not self._begun:
             self._begun = True
             output = output.removeprefix(BOM) if self._drops_bom else output
-        if not self.left:
-            for tap in self._taps["client"]:
-                tap.push(output)
+        if not self.left and not self.peeking:
+            self.has_given(output)
         return output
+
+    def has_given(self, output: bytes) -> None:
+        """The client gets these bytes."""
+        for tap in self._taps["client"]:
+            tap.push(output)
 
     @property
     def at_boundary(self) -> bool:
@@ -176,13 +191,13 @@ class Passage:
         return stats is not None and bool(stats.done)
 
     def beat(self) -> bytes:
-        """The keep-alive to send now; ``b""`` inside an event and after the last one."""
-        if self.peeking or not self.at_boundary or self.is_terminal:
-            return b""
+        """The keep-alive that may be sent now; ``b""`` inside an event and after the last one."""
+        return b"" if self.peeking or not self.at_boundary or self.is_terminal else self.keep_alive
+
+    def has_beaten(self) -> None:
+        """It was sent."""
         self._drops_bom = not self._begun
-        for tap in self._taps["client"]:
-            tap.push(self.keep_alive)
-        return self.keep_alive
+        self.has_given(self.keep_alive)
 
     def finish(self) -> bytes:
         """The upstream ended: the rest. Raises `TruncatedError` where it should not have ended here."""

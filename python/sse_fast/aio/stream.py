@@ -104,7 +104,9 @@ class RewriteStream:
     async def __anext__(self) -> bytes:
         self._begun = True
         if self._peeked:
-            return self._peeked.popleft()
+            output = self._peeked.popleft()
+            self._passage.has_given(output)
+            return output
         return await anext(self._outputs)
 
     async def aclose(self) -> None:
@@ -121,6 +123,8 @@ class RewriteStream:
 
     async def _interrupt(self) -> None:
         """Another task reads, or closes already: to the one that reads the stream is at its end."""
+        if self._passage.concluded:
+            return
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._passage.then.append(lambda: over.done() or over.set_result(None))  # type: ignore[func-returns-value]
         if not self._passage.closing:
@@ -184,6 +188,7 @@ class RewriteStream:
 
 async def _outputs(upstream: Source, passage: Passage) -> AsyncGenerator[bytes, None]:
     """The stream itself: every way that it can end is here."""
+    passage.begin()
     try:
         try:
             if passage.failure is not None:
@@ -193,6 +198,8 @@ async def _outputs(upstream: Source, passage: Passage) -> AsyncGenerator[bytes, 
                     yield output
                     if passage.failure is not None:
                         raise passage.failure
+            if passage.takes_back_cancels() and passage.failure is not None:
+                raise passage.failure  # To some sources a cancel is the end.
             if passage.closed and not passage.left:
                 return  # What another task has closed is no end.
             if output := passage.finish():
@@ -223,9 +230,8 @@ def _meant(raised: Exception | asyncio.CancelledError, passage: Passage) -> Exce
     A read that took too long or has to end was cancelled, and so was one whose stream was closed. Any other cancel goes
     on up.
     """
-    task = asyncio.current_task()
     closed = passage.closed and not passage.left
-    if task is not None and passage.takes_back_cancels(task):
+    if passage.takes_back_cancels():
         return passage.failure
     if isinstance(raised, asyncio.CancelledError):
         raise raised
@@ -261,10 +267,6 @@ def _reader(outputs: AsyncGenerator[bytes, None]) -> asyncio.Task[Any] | None:
 
 
 async def _end(upstream: Source, passage: Passage) -> None:
-    task = asyncio.current_task()
-    if passage.alone and task is not None and task.cancelling():
-        # Its time is over, or the loop's: nobody will cancel once more where closing never ends.
-        task.get_loop().call_soon(task.cancel)
     try:
         await upstream.close()
     finally:
