@@ -43,6 +43,22 @@ async def test_a_body_is_read_as_it_comes() -> None:
     assert request.begun
 
 
+async def test_it_is_read_once() -> None:
+    request = request_of(served(part(b"a", more=False)))
+    assert await read(request) == [b"a"]
+    with pytest.raises(RuntimeError, match="can be read once"):
+        await read(request)
+
+
+async def test_the_time_of_who_reads_is_not_the_clients() -> None:
+    request = request_of(served(*[part(b"a", more=True)] * 4, part(b"", more=False)), seconds=0.2)
+    chunks = []
+    async for chunk in request:
+        chunks.append(chunk)
+        await asyncio.sleep(0.1)
+    assert chunks == [b"a"] * 4
+
+
 async def test_no_body() -> None:
     server = served(headers=())
     request = request_of(server)

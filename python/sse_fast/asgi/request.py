@@ -49,8 +49,8 @@ def request_id(scope: Scope) -> str:
 class RequestBody:
     """A body while it comes: an async iterable of bytes, none of them empty, that can be read once.
 
-    ``limit`` is in bytes, ``seconds`` are for all of it. A reader whose client leaves is not told: it waits until
-    `Client` cancels it.
+    ``limit`` is in bytes; ``seconds`` are for the client to send all of it, what the reader takes apart. A reader whose
+    client leaves is not told: it waits until `Client` cancels it.
     """
 
     exists: bool
@@ -75,12 +75,16 @@ class RequestBody:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Read it. `RefusalError` with 413 where it is too large, 408 where it takes too long."""
+        if self.begun:
+            raise RuntimeError("a request's body can be read once, and this one has been")
         self.begun = True
-        size, end = 0, asyncio.get_running_loop().time() + self._seconds
+        size, left, clock = 0, self._seconds, asyncio.get_running_loop().time
         try:
             while not self._ended:
-                async with asyncio.timeout_at(end):
+                asked = clock()
+                async with asyncio.timeout(left):
                     message = await self._receive()
+                left -= clock() - asked  # what the reader does meanwhile is not the client's time
                 if message["type"] == "http.disconnect":
                     self._left = True
                     self._over.set()
