@@ -36,6 +36,8 @@ VERTEX = "/v1/projects/p/locations/l/publishers/google/models/gemini-2.5-pro"
         (f"{GEMINI}:streamlined", {}, "gemini-2.5-flash", False),
         ("/v1/models/m", {}, None, False),
         ("/v1/models/a/b:generateContent", {}, None, False),
+        ("/v1beta/models/m%3AstreamGenerateContent", {}, "m", True),
+        ("/v1beta/models/q:8b:streamGenerateContent/", {}, "q:8b", True),
     ],
 )
 def test_what_a_request_asks_for(path: str, body: object, model: str | None, streams: bool) -> None:

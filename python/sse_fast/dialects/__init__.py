@@ -28,6 +28,7 @@ __all__ = [
     "Dialect",
     "Failure",
     "Usage",
+    "api_for_path",
     "chat_completions",
     "completions",
     "for_path",
@@ -55,6 +56,20 @@ def for_path(path: str) -> Dialect | None:
 
     Paths are those of OpenAI, Azure, OpenRouter, Anthropic, Google and Vertex, with any prefix.
     """
-    # By hand: for urlsplit "//chat/completions" has a host, and "//[" is an error.
-    path = re.split("[?#]", re.sub("^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", "", path))[0].rstrip("/")
+    path = _path(path)
     return next((dialect for dialect in DIALECTS if dialect.serves(path)), None)
+
+
+def api_for_path(path: str) -> Dialect:
+    """The dialect of the API that this path or URL belongs to, be its answers in that dialect or not: counting tokens,
+    batches, files and the like have its keys and its errors. Where no other knows it, that is OpenAI's.
+    """
+    path = _path(path)
+    found = for_path(path)
+    of_api = (dialect for dialect in DIALECTS if any(re.search(pattern, path) for pattern in dialect.api_paths))
+    return found or next(of_api, chat_completions)
+
+
+def _path(url: str) -> str:
+    # By hand: for urlsplit "//chat/completions" has a host, and "//[" is an error.
+    return re.split("[?#]", re.sub("^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", "", url))[0].rstrip("/")

@@ -8,8 +8,8 @@ from urllib.parse import quote, unquote
 
 from sse_fast.rules import Capture, Rules
 
-_MODEL = re.compile("(?<=/models/)[^/:]+(?=:[^/:]+$)")
-_STREAMS = re.compile(":stream[A-Z][^/:]*$")
+_MODEL = re.compile("(?<=/models/)[^/]+(?=(?::|%3[Aa])[A-Za-z]+/?$)")
+_STREAMS = re.compile("(?::|%3[Aa])stream[A-Z][A-Za-z]*/?$")
 _BODY = Rules([Capture("model", "$.model"), Capture("stream", "$.stream")])
 
 

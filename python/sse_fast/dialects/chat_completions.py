@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sse_fast.aio.report import StreamReport
-from sse_fast.dialects.dialect import Dialect
+from sse_fast.dialects.dialect import Dialect, tells_of_error
 from sse_fast.dialects.failure import Failure, block, text
 from sse_fast.dialects.usage import Usage, member, openai_usage
 from sse_fast.rules import Default, Equals, Exists, Remove
@@ -36,7 +36,7 @@ def _first(*usages: Any) -> Usage:
 
 
 def _has_ended(report: StreamReport) -> bool:
-    return (report.stats is not None and report.stats.done) or report.captured.get("error") is not None
+    return (report.stats is not None and report.stats.done) or tells_of_error(report)
 
 
 def _may_end(report: StreamReport) -> bool:

@@ -68,6 +68,8 @@ class Dialect:
     """The event that ends a stream has come."""
     may_end: Callable[[StreamReport], bool] | None = None
     """An upstream that ends now has said all; `has_ended` unless given."""
+    fails: Callable[[StreamReport], bool] = lambda report: tells_of_error(report)
+    """An event has told of an error."""
     write_error: Callable[[Failure, StreamReport], bytes] = lambda failure, report: failure.event()
     """Whole blocks that tell a client of a failure in the middle of a stream."""
     write_error_body: Callable[[Failure], bytes] = lambda failure: failure.body()
@@ -76,6 +78,8 @@ class Dialect:
     """A whole block to send in idle time."""
     key_header: str = "authorization"
     """The header that a request has its key in."""
+    api_paths: Sequence[str] = ()
+    """Regular expressions that find, in a path, that it is one of the same API's, whatever it answers."""
 
     def rules(
         self,
@@ -180,7 +184,7 @@ class Dialect:
 
     def has_failed(self, report: StreamReport) -> bool:
         """An event told of an error, by the captures; the stream itself may well be complete."""
-        return tells_of_error(report)
+        return self.fails(report)
 
     def error_event(self, error: BaseException, report: StreamReport) -> bytes:
         """Whole blocks that tell the client of an error in this API's own form.
@@ -198,9 +202,10 @@ class Dialect:
         """The JSON body for a status of one's own choice, 400 to 599: what `sse_fast.RefusalError` comes to."""
         return self.error_body(RefusalError(status, message))[1]
 
-    def authorization(self, key: str) -> tuple[str, str]:
-        """The header that asks with a key."""
-        return self.key_header, f"Bearer {key}" if self.key_header == "authorization" else key
+    def authorization(self, key: str, *, header: str | None = None) -> tuple[str, str]:
+        """The header that asks with a key: that of the API, or this one."""
+        header = header or self.key_header
+        return header, f"Bearer {key}" if header == "authorization" else key
 
     def serves(self, path: str) -> bool:
         """Whether a request with this path speaks this dialect."""
@@ -212,8 +217,8 @@ class Dialect:
 
 
 def tells_of_error(report: StreamReport) -> bool:
-    """The captures have seen an error, by its member or by the event's type."""
-    return report.captured.get("error") is not None or report.captured.get("type") == "error"
+    """The captures have seen an error, by its member or by the event's type. An empty one is none."""
+    return bool(report.captured.get("error")) or report.captured.get("type") == "error"
 
 
 @lru_cache

@@ -7,7 +7,7 @@ end. Without ``alt=sse`` the body is one JSON array of the same responses.
 from typing import Any
 
 from sse_fast.aio.report import StreamReport
-from sse_fast.dialects.dialect import Dialect
+from sse_fast.dialects.dialect import Dialect, tells_of_error
 from sse_fast.dialects.failure import Failure, block, text
 from sse_fast.dialects.usage import Usage, count, member, total
 
@@ -50,7 +50,9 @@ def _read_body_usage(body: Any) -> Usage:
 
 
 def _has_ended(report: StreamReport) -> bool:
-    return any(report.captured.get(name) is not None for name in ("finish_reason", "block_reason", "error"))
+    return any(report.captured.get(name) is not None for name in ("finish_reason", "block_reason")) or (
+        tells_of_error(report)
+    )
 
 
 def _error(failure: Failure) -> dict[str, Any]:
@@ -81,4 +83,6 @@ gemini = Dialect(
     # Google's SDK takes a comment for JSON; a blank line alone is nothing to anybody.
     keep_alive=b"\r\n",
     key_header="x-goog-api-key",
+    # Of the Gemini API, but for what speaks as OpenAI does there.
+    api_paths=(r"/v1(?:alpha|beta)\d*/(?!openai/)", "/models/[^/]+:[A-Za-z]+$"),
 )

@@ -87,4 +87,5 @@ messages = Dialect(
     write_error_body=lambda failure: text(_error(failure)),
     keep_alive=b'event: ping\ndata: {"type": "ping"}\n\n',
     key_header="x-api-key",
+    api_paths=("/v1/messages/",),
 )

@@ -26,6 +26,10 @@ def _has_ended(report: StreamReport) -> bool:
     return report.captured.get("finish_reason") in _ENDS or tells_of_error(report)
 
 
+def _has_failed(report: StreamReport) -> bool:
+    return report.captured.get("finish_reason") == "failed" or tells_of_error(report)
+
+
 def _next_number(report: StreamReport) -> int:
     """More than any that the client saw; where it saw none, the count of the events before."""
     for path in _SPELLINGS:  # captures see the numbers that came, a client those that leave
@@ -85,6 +89,7 @@ responses = Dialect(
     read_usage=lambda captured: _usage(captured.get("usage")),
     read_body_usage=lambda body: _usage(member(body, "usage")),
     has_ended=_has_ended,
+    fails=_has_failed,
     write_error=_error,
     write_error_body=lambda failure: text(failure.openai()),
 )
