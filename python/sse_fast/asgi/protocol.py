@@ -32,6 +32,7 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._unframed = 0  # bytes since something was understood
         self._has_head = False
+        self._reason = ""
         self._running: RequestResponseCycle | None = None
         self._deadline = self.loop.call_later(self.patience, self._refuse, 408)
         self._stalling: asyncio.TimerHandle | None = None
@@ -65,7 +66,7 @@ class Protocol(HttpToolsProtocol):
         if self._has_head:
             return
         if name.lower() == b"transfer-encoding" and value.lower() != b"chunked":
-            raise ValueError("a coding that nobody undoes")
+            self._reject("a transfer coding is not supported, only chunked is")
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -74,15 +75,24 @@ class Protocol(HttpToolsProtocol):
         self._has_head, self._unframed = True, 0
         upgrades = self.parser.should_upgrade()
         if upgrades and any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers):
-            raise ValueError("httptools loses the body of a request with an upgrade")
+            # It might be ignored (RFC 9110, 7.8), but httptools takes the body for what comes after the upgrade.
+            self._reject("an upgrade of a request with a body is not supported: ask in HTTP/1.1 and without one")
         if len(self.pipeline) >= MOST_WAITING:
-            raise ValueError("too many requests at once")
+            self._reject(f"more than {MOST_WAITING} requests wait for an answer")
         if [name for name, _ in self.headers].count(b"host") != 1 and self.parser.get_http_version() != "1.0":
-            raise ValueError("a request has one Host (RFC 9112, 3.2)")
+            self._reject("a request has exactly one Host (RFC 9112, 3.2)")
         super().on_headers_complete()
         if upgrades:
             self.cycle.keep_alive = False
         self.flow.resume_reading()  # or nobody would see the client leave
+
+    def _reject(self, reason: str) -> None:
+        self._reason = reason
+        raise ValueError(reason)  # for the parser, which makes an error of its own of it
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, and say why where that is known."""
+        super().send_400_response(self._reason or msg)
 
     def on_body(self, body: bytes) -> None:
         """A part of a body is there."""

@@ -99,6 +99,20 @@ def test_what_has_two_meanings_has_none(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_what_the_protocol_refuses_by_itself_has_its_reason(tmp_path: Path) -> None:
+    reasons = {
+        "a body that an upgrade would eat": b"an upgrade of a request with a body is not supported",
+        "two hosts": b"a request has exactly one Host",
+    }
+
+    async def scenario() -> None:
+        async with Upstream() as upstream, attacked(tmp_path, route("/v1", upstream.url)) as gateway:
+            for name, reason in reasons.items():
+                assert reason in await say(gateway.port, REFUSED[name].encode("latin-1")), name
+
+    run(scenario())
+
+
 def test_what_has_one_meaning_is_passed_on_in_plain_words(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with Upstream() as upstream, attacked(tmp_path, route("/v1", upstream.url)) as gateway:
