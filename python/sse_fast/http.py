@@ -9,6 +9,7 @@
 import re
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
+from urllib.parse import unquote
 
 __all__ = [
     "CREDENTIALS",
@@ -17,6 +18,7 @@ __all__ = [
     "event_stream_headers",
     "is_event_stream",
     "is_json",
+    "query_without_credentials",
     "request_headers",
     "rewritten_headers",
 ]
@@ -57,8 +59,11 @@ OF_PROXIES = frozenset(
     {"forwarded", "via", "x-real-ip", *(f"x-forwarded-{what}" for what in ("for", "host", "port", "proto"))}
 )
 """What those on the way say of a client (RFC 7239; RFC 9110, 7.6.3)."""
-CREDENTIALS = frozenset({"api-key", "authorization", "cookie", "x-api-key", "x-goog-api-key"})
+CREDENTIALS = frozenset(
+    {"api-key", "authorization", "cookie", "ocp-apim-subscription-key", "x-api-key", "x-goog-api-key"}
+)
 """What carries a client's keys: ``without`` it, where a proxy asks with a key of its own."""
+_KEYS = frozenset({"access_token", "api-key", "api_key", "apikey", "key", "subscription-key"})
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BREAKS_OUT = re.compile(r"[\r\n\0]")
@@ -113,6 +118,12 @@ def request_headers(client: Headers, *, without: Set[str] = frozenset()) -> list
     said_anew = {"accept-encoding", "expect", "host", "if-range", "range"}
     kept = end_to_end_headers(client, without=OF_PROXIES | said_anew | without)
     return [*kept, ("accept-encoding", "identity")]
+
+
+def query_without_credentials(query: str) -> str:
+    """A query, percent-encoded, without the parameters that carry a client's keys; all else as it came."""
+    parameters = query.split("&")
+    return "&".join(each for each in parameters if unquote(each.partition("=")[0]).lower() not in _KEYS)
 
 
 def rewritten_headers(headers: Headers, *, without: Set[str] = frozenset()) -> list[tuple[str, str]]:

@@ -66,8 +66,11 @@ class Client:
             self._error = error
             raise
 
-    async def start(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
-        """Send the head of a response, and let it go at once."""
+    async def start(self, status: int, headers: Iterable[tuple[str, str]], *, request_id: str | None = None) -> None:
+        """Send the head of a response, with this X-Request-Id unless it has one, and let it go at once."""
+        headers = list(headers)
+        if request_id is not None and all(name.lower() != "x-request-id" for name, _ in headers):
+            headers.append(("x-request-id", request_id))
         await self.send({"type": "http.response.start", "status": status, "headers": encoded(headers)})
         self.status = status
         await self.send(flush())
