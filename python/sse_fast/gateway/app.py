@@ -1,11 +1,8 @@
 """The gateway as an ASGI application."""
 
-import asyncio
 import signal
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from types import FrameType
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -13,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
-from uvicorn.server import HANDLED_SIGNALS
 
+from sse_fast.aiohttp import new_session
+from sse_fast.asgi.signals import hearing
 from sse_fast.gateway.config import Config
 from sse_fast.gateway.proxy import Proxy
 from sse_fast.gateway.record import Metrics
-from sse_fast.gateway.upstream import new_session
 
 
 def create_app(config: Config) -> ASGIApp:
@@ -32,26 +29,16 @@ def create_app(config: Config) -> ASGIApp:
     async def text(request: Request) -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
+    def hear(number: int) -> bool:
+        is_first = not proxy.stopping or number != signal.SIGINT  # a second Ctrl-C means: at once
+        proxy.stop() if is_first else proxy.end()
+        return is_first
+
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
-        loop = asyncio.get_running_loop()
-        handlers: dict[int, Any] = {}
-
-        def hear(number: int, frame: FrameType | None) -> None:
-            if proxy.stopping and number == signal.SIGINT:  # Ctrl-C, once more
-                loop.call_soon_threadsafe(proxy.end)
-                return
-            loop.call_soon_threadsafe(proxy.stop)
-            handlers[number](number, frame)
-
-        # The server's own handlers tell applications nothing; each worker has some.
-        if threading.current_thread() is threading.main_thread():
-            handlers = {number: signal.getsignal(number) for number in HANDLED_SIGNALS}
-            handlers = {number: signal.signal(number, hear) for number in handlers if callable(handlers[number])}
-        async with new_session(config.timeouts.connect) as proxy.session:
-            yield
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        with hearing(hear):
+            async with new_session(connect=config.timeouts.connect) as proxy.session:
+                yield
 
     routes = [Route("/healthz", healthz), Route("/metrics", text)]
     return Router(routes, default=proxy, redirect_slashes=False, lifespan=lifespan)

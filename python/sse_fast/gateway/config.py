@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -16,32 +17,34 @@ class ConfigError(Exception):
     """The configuration cannot be used; each line of the message is one problem."""
 
 
-def _must_be(what: str, pattern: str) -> AfterValidator:
+def _must_be(what: str, pattern: str, also: Callable[[str], object] = bool) -> AfterValidator:
     def check(text: str) -> str:
-        if not re.fullmatch(pattern, text) or not text.isprintable():
+        if not re.fullmatch(pattern, text) or not text.isprintable() or not also(text):
             raise ValueError(f"it must be {what}")
         return text.rstrip("/")
 
     return AfterValidator(check)
 
 
-def _reachable(url: str) -> str:
-    URL(url)  # raises for a port that is none
-    return url
+def _is_port(address: str) -> bool:
+    return int(address.rpartition(":")[2]) < 1 << 16
 
 
-Address = Annotated[
-    str, _must_be("host:port, as 127.0.0.1:8080 or [::1]:8080", r"([^\s:\[\]]+|\[[0-9A-Fa-f:.]+\]):\d+")
-]
-Bytes = Annotated[int, Field(ge=1)]
-Path_ = Annotated[str, _must_be("a path, as /v1", r"/[^\s?#]*")]
+def _resolvable(url: str) -> bytes:
+    return str(URL(url).host).encode("idna")  # raises, for a port that is none, too
+
+
+HOST_PORT = "host:port, as 127.0.0.1:8080 or [::1]:8080, the port at most 65535"
+HTTP = "http:// or https:// with a host, without user, query and fragment"
+PATH = "a path, as /v1, not percent-encoded, without segments of dots, and not /healthz or /metrics"
+
+Address = Annotated[str, _must_be(HOST_PORT, r"([^\s:\[\]]+|\[[0-9A-Fa-f:.]+\]):\d+", _is_port)]
+Bytes = Annotated[int, Field(ge=1, lt=1 << 63)]
+Path_ = Annotated[str, _must_be(PATH, r"(?!.*/\.\.?(/|$))(?!/(healthz|metrics)/?$)/[^\s?#%]*")]
+Variable = Annotated[str, _must_be("the name of a variable", "[A-Za-z_][A-Za-z0-9_]*")]
 RuleList = Annotated[Rules, BeforeValidator(Rules.from_json)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Url = Annotated[
-    str,
-    _must_be("http:// or https:// with a host, without user, query and fragment", r"https?://[^\s/?#@]+(/[^\s?#]*)?"),
-    AfterValidator(_reachable),
-]
+Url = Annotated[str, _must_be(HTTP, r"https?://[^\s/?#@]+(/[^\s?#]*)?", _resolvable)]
 
 
 class Settings(BaseModel):
@@ -71,7 +74,8 @@ class Upstream(Settings):
 
     url: Url
     name: str | None = None
-    api_key_env: str | None = None
+    api_key_env: Variable | None = None
+    key_header: Literal["authorization", "api-key", "x-api-key", "x-goog-api-key"] | None = None
     models: dict[str, str] = {}
 
 

@@ -5,13 +5,14 @@ from contextlib import AsyncExitStack, suppress
 
 from aiohttp import ClientError, ClientResponse, ClientSession
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from sse_fast import RefusalError, SSEFastError
 from sse_fast.aio import UpstreamResponse
 from sse_fast.asgi.client import Client
 from sse_fast.asgi.messages import body
 from sse_fast.asgi.request import RequestBody, request_id
-from sse_fast.dialects import chat_completions, for_path
+from sse_fast.dialects import for_path
 from sse_fast.gateway.config import Config
 from sse_fast.gateway.record import Metrics, Record
 from sse_fast.gateway.request import Request, read_request
@@ -41,6 +42,9 @@ class Proxy:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+            return
         exchange = Exchange(self, scope, receive, send)
         self._exchanges.add(exchange)
         try:
@@ -69,7 +73,8 @@ class Exchange:
         self._dialect = self._route.dialect(scope["path"]) if self._route else for_path(scope["path"])
         self._body = RequestBody(scope, receive, limit=config.max_request_bytes, seconds=config.timeouts.request)
         self._client = Client(self._body.departure, send)
-        self._record = Record(request_id(scope), self._route.name if self._route else "none", self._dialect)
+        name = self._route.name if self._route else "none"
+        self._record = Record(request_id(scope), name, self._dialect, scope["path"])
         self._patience = asyncio.timeout(None)
         self._answer: UpstreamResponse | None = None
 
@@ -122,14 +127,14 @@ class Exchange:
         async with AsyncExitStack() as unless_it_answers:
             try:
                 async with asyncio.timeout(timeouts.first_byte if request.asked.streams else timeouts.answer):
-                    response = await upstream.ask(self._proxy.session, request)
+                    response = await upstream.ask(self._proxy.session, request, record.api)
                 unless_it_answers.callback(response.close)
                 if response.status in UNAVAILABLE:
                     failed("status")
                 answer = self._rewritten(response, request)
                 unless_it_answers.push_async_callback(answer.stream.aclose)
                 await answer.begin(hold=timeouts.hold)
-                if response.ok and request.dialect and request.dialect.has_failed(answer.stream.report):
+                if response.ok and record.api.has_failed(answer.stream.report):
                     failed("error_event")
             except RefusalError:
                 raise
@@ -162,7 +167,7 @@ class Exchange:
         gauge.inc(streams)
         try:
             async with answer.stream as chunks:
-                await self._start(answer.status, answer.headers)
+                await self._client.start(answer.status, answer.headers, request_id=self._record.id)
                 async for chunk in chunks:
                     await self._client.send(body(chunk, more=True))
                     self._record.sent(chunk)
@@ -176,16 +181,11 @@ class Exchange:
 
     async def _refuse(self, error: Exception) -> None:
         """Tell of an error, in the dialect's form."""
-        status, text = (self._dialect or chat_completions).error_body(error)
+        status, text = self._record.api.error_body(error)
         self._record.outcome = "refused" if isinstance(error, RefusalError) and status != 502 else "upstream_error"
         headers = [("content-type", "application/json"), ("content-length", str(len(text)))]
-        # Who was too slow once is not waited for again.
-        await self._start(status, [*headers, ("connection", "close")] if status == 408 else headers)
+        headers += [("connection", "close")] * (status == 408)  # who was too slow once is not waited for again
+        await self._client.start(status, headers, request_id=self._record.id)
         await self._client.send(body(text, more=True))
         self._record.sent(text)
         await self._client.finish(unread=self._body)
-
-    async def _start(self, status: int, headers: list[tuple[str, str]]) -> None:
-        if all(name != "x-request-id" for name, _ in headers):
-            headers = [*headers, ("x-request-id", self._record.id)]
-        await self._client.start(status, headers)

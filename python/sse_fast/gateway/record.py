@@ -12,7 +12,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from sse_fast import RefusalError
 from sse_fast.aio import UpstreamResponse
-from sse_fast.dialects import Dialect
+from sse_fast.dialects import Dialect, api_for_path
 from sse_fast.gateway.request import Request
 
 log = logging.getLogger("sse_fast.gateway.requests")
@@ -46,8 +46,9 @@ class Metrics:
 class Record:
     """One request: no secret, no content, no query."""
 
-    def __init__(self, id: str, route: str, dialect: Dialect | None) -> None:
+    def __init__(self, id: str, route: str, dialect: Dialect | None, path: str) -> None:
         self.id, self.route, self.dialect = id, route, dialect
+        self.api = dialect or api_for_path(path)  # whose keys and errors it has, whatever its answers are
         self.model: str | None = None
         self.label = "other"  # of the model, where the configuration knows it: labels must be few
         self.streams = False
@@ -67,17 +68,17 @@ class Record:
 
     def answered(self, answer: UpstreamResponse) -> None:
         """What came of the answer, and what the upstream says that it has used."""
-        report, dialect = answer.stream.report, self.dialect
+        report, api = answer.stream.report, self.api
         self.outcome = report.outcome or "cancelled"
         if isinstance(report.error, RefusalError):
             self.outcome = "refused"  # by the gateway: it is no fault of the upstream
-        elif dialect is not None and self.outcome == "completed" and dialect.has_failed(report):
+        elif self.outcome == "completed" and api.has_failed(report):
             self.outcome = "upstream_error"
-        if dialect is None or answer.kind == "other":
+        if answer.kind == "other":
             return
         is_json = answer.kind == "json"
-        usage = dialect.body_usage(answer.body) if is_json else dialect.usage(report)
-        model = dialect.body_model(answer.body) if is_json else report.captured.get("model")
+        usage = api.body_usage(answer.body) if is_json else api.usage(report)
+        model = api.body_model(answer.body) if is_json else report.captured.get("model")
         self.usage = {name: count for name, count in asdict(usage).items() if count is not None}
         self.upstream_model = model[:200] if isinstance(model, str) else None
 

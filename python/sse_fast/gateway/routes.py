@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from sse_fast import Rewriter, Rule, RuleError, Rules
+from sse_fast import Replace, Rewriter, Rule, RuleError, Rules
 from sse_fast.dialects import DIALECTS, Dialect, for_path, get
 from sse_fast.gateway.upstream import Upstream
 
@@ -49,6 +49,9 @@ class Route:
         if dialect is not None:
             stream += dialect.rules(model=name, **self._options) + dialect.captures()
             body += dialect.body_rules(model=name, **self._options)
+        elif isinstance(name, str):
+            stream.append(Replace("$.model", name))
+            body.append(Replace("$.model", name))
         return _rules("rules", stream), _rules("body_rules", body)
 
     def dialect(self, path: str) -> Dialect | None:

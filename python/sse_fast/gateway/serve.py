@@ -11,6 +11,7 @@ from functools import partial
 from typing import TextIO
 
 import uvicorn
+from prometheus_client.multiprocess import mark_process_dead
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
@@ -27,6 +28,7 @@ def serve(config: Config) -> None:
     """Serve until SIGTERM or SIGINT. Raises `OSError` where the address cannot be had."""
     host, _, port = config.listen.rpartition(":")
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    os.makedirs(os.environ.get("PROMETHEUS_MULTIPROC_DIR") or os.curdir, exist_ok=True)
     server = uvicorn.Config(
         partial(_app, config),
         factory=True,
@@ -54,7 +56,14 @@ def serve(config: Config) -> None:
 
 
 class Workers(Multiprocess):
-    """Refuses connections as soon as the workers do."""
+    """Refuses connections as soon as the workers do, and counts no streams of one that died."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Start others for those that died."""
+        before = {process.pid for process in self.processes}
+        super().keep_subprocess_alive()
+        for pid in before - {process.pid for process in self.processes}:
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
     def terminate_all(self) -> None:
         """End the workers."""
@@ -65,8 +74,9 @@ class Workers(Multiprocess):
 
 class _Records(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:
-        """Nobody reads them: what is still buffered, and all to come, goes nowhere."""
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        """Where nobody reads them, all goes nowhere, what is still buffered, too. A full disk may have room again."""
+        if isinstance(sys.exception(), BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _app(config: Config) -> ASGIApp:

@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-from io import BytesIO
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
-import aiohttp
-from yarl import URL
+from aiohttp import ClientResponse, ClientSession
 
-from sse_fast import Map, RefusalError, Rules
-from sse_fast.dialects import chat_completions, path_with_model
-from sse_fast.http import CREDENTIALS
+from sse_fast import Map, Rules
+from sse_fast.aiohttp import ask
+from sse_fast.dialects import Dialect, path_with_model
+from sse_fast.http import CREDENTIALS, query_without_credentials
 
 if TYPE_CHECKING:
     from sse_fast.gateway import config
     from sse_fast.gateway.request import Request
 
-# What aiohttp would say of itself where a client said nothing.
-UNSAID = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
-
-
-def new_session(connect: float) -> aiohttp.ClientSession:
-    """A client that adds nothing of its own: no cookies, no decoding, no proxies, no limits."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None, connect=connect),
-        auto_decompress=False,
-        trust_env=False,
-    )
+# Where requests name models: those of Google's batches and Anthropic's among them.
+MODELS = ("$.model", "$.requests[*].model", "$.requests[*].params.model")
 
 
 class Upstream:
@@ -41,6 +28,7 @@ class Upstream:
         self.name = settings.name or str(index)
         self.models = {**route.models, **settings.models}
         self._url = settings.url
+        self._header = settings.key_header
         self._key = os.environ.get(settings.api_key_env) if settings.api_key_env else None
         if settings.api_key_env and self._key is None:
             raise ValueError(f"the environment has no variable {settings.api_key_env}, the api_key_env of an upstream")
@@ -48,35 +36,28 @@ class Upstream:
             raise ValueError(
                 f"the variable {settings.api_key_env} holds no key: one has visible ASCII and nothing else"
             )
-        self._rules = Rules([*([Map("$.model", self.models)] if self.models else []), *route.request_rules])
+        # Google's bodies name them as paths do.
+        images = self.models | {f"models/{alias}": f"models/{model}" for alias, model in self.models.items()}
+        self._rules = Rules([*(Map(path, images) for path in MODELS if images), *route.request_rules])
 
-    async def ask(self, session: aiohttp.ClientSession, request: Request) -> aiohttp.ClientResponse:
-        """Its response, as soon as the headers are there. Raises `aiohttp.ClientError` and `OSError`."""
+    async def ask(self, session: ClientSession, request: Request, api: Dialect) -> ClientResponse:
+        """Its response, as soon as the headers are there, to a request of this API."""
         body = request.body
-        try:
-            return await session.request(
-                request.method,
-                URL(self._url + self._target(request), encoded=True),
-                headers=self._headers(request),
-                skip_auto_headers=UNSAID,
-                data=BytesIO(self._rules.rewrite_json(body)) if isinstance(body, bytes) else body,
-                allow_redirects=False,
-            )
-        except aiohttp.ClientConnectionError as error:
-            if isinstance(error.__cause__, RefusalError):  # what reading the client's body came to
-                raise error.__cause__ from None
-            raise
+        return await ask(
+            session,
+            request.method,
+            self._url + self._target(request),
+            headers=self._headers(request, api),
+            body=self._rules.rewrite_json(body) if isinstance(body, bytes) else body,
+        )
 
     def _target(self, request: Request) -> str:
-        parameters = request.query.split("&")
-        if self._key is not None:
-            parameters = [each for each in parameters if unquote(each.partition("=")[0]) != "key"]
-        return f"{path_with_model(request.path, self.models)}?{'&'.join(parameters)}".removesuffix("?")
+        query = request.query if self._key is None else query_without_credentials(request.query)
+        return f"{path_with_model(request.path, self.models)}?{query}".removesuffix("?")
 
-    def _headers(self, request: Request) -> list[tuple[str, str]]:
+    def _headers(self, request: Request, api: Dialect) -> list[tuple[str, str]]:
         headers = request.headers
         if self._key is not None:
             headers = [item for item in headers if item[0] not in CREDENTIALS]
-            headers.append((request.dialect or chat_completions).authorization(self._key))
-        # aiohttp writes UTF-8 where the client's bytes were read as latin-1.
-        return [(name, value.encode("latin-1").decode(errors="replace")) for name, value in headers]
+            headers.append(api.authorization(self._key, header=self._header))
+        return headers

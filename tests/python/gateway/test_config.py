@@ -62,16 +62,26 @@ def problems(tmp_path: Path, text: str) -> list[str]:
         ("", "routes: it is missing"),
         ("routes = []", "routes: list should have at least 1 item"),
         ('listen = "8080"\n' + ROUTE, "listen: it must be host:port, as 127.0.0.1:8080"),
+        ('listen = "127.0.0.1:65536"\n' + ROUTE, "the port at most 65535"),
+        ("max_request_bytes = 9223372036854775808\n" + ROUTE, "max_request_bytes: input should be less than"),
         ("workers = 0\n" + ROUTE, "workers: input should be greater than or equal to 1"),
         ("workers = true\n" + ROUTE, "workers: input should be a valid integer"),
         ("listens = 1\n" + ROUTE, "listens: there is no such key"),
         ("[timeouts]\nidle = 0\n" + ROUTE, "timeouts.idle: input should be greater than 0"),
         ("[timeouts]\nidle = nan\n" + ROUTE, "timeouts.idle: input should be"),
         (ROUTE.replace("/v1", "v1"), "routes[0].path: it must be a path, as /v1"),
+        (ROUTE.replace("/v1", "/caf%C3%A9"), "routes[0].path: it must be a path, as /v1, not percent-encoded"),
+        (ROUTE.replace("/v1", "/v1/../x"), "routes[0].path: it must be a path, as /v1"),
+        (ROUTE.replace("/v1", "/healthz"), "routes[0].path: it must be a path, as /v1"),
+        (ROUTE.replace("http://a", "http://a..b"), "routes[0].upstreams[0].url: "),
+        (ROUTE.replace("http://a", f"http://{'a' * 64}.com"), "routes[0].upstreams[0].url: "),
+        (ROUTE.replace("http://a", "http://a:65536"), "routes[0].upstreams[0].url: "),
         (ROUTE.replace("http://a", "ftp://a"), "routes[0].upstreams[0].url: it must be http:// or https://"),
         (ROUTE.replace("http://a", "http://me:secret@a"), "routes[0].upstreams[0].url: it must be"),
         (ROUTE.replace("http://a", "http://a?key=1"), "routes[0].upstreams[0].url: it must be"),
         (ROUTE.replace('"http://a"', '"http://a", api_key_env = "NONE_SUCH"'), "no variable NONE_SUCH"),
+        (ROUTE.replace('"http://a"', '"http://a", api_key_env = ""'), "api_key_env: it must be the name of a variable"),
+        (ROUTE.replace('"http://a"', '"http://a", api_key_env = "sk-secret"'), "it must be the name of a variable"),
         (ROUTE + 'rules = [{ op = "remove", path = "$.a[-1]" }]', "routes[0].rules: rule 0: path '$.a[-1]': negative"),
         (ROUTE + 'rules = [{ op = "cut" }]', "routes[0].rules: rule 0: 'op' is 'cut'"),
         (ROUTE + "rules = 1", "routes[0].rules: the rules are a JSON list"),
@@ -144,6 +154,14 @@ def test_the_command_tells_what_is_wrong(tmp_path: Path) -> None:
     assert errors == f"sse-fast: {tmp_path / 'none'}: No such file or directory\n"
     code, errors = asyncio.run(command())
     assert code == 2
+
+
+def test_a_directory_for_metrics_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text(f'listen = "127.0.0.1:0"\nworkers = 2\n{ROUTE}')
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(file / "metrics"))
+    code, errors = asyncio.run(command("--config", str(file)))
+    assert (code, errors) == (1, f"sse-fast: {file / 'metrics'}: Not a directory\n")
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:

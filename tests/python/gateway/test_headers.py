@@ -19,6 +19,7 @@ CREDENTIALS = {
     "x-api-key": "client",
     "api-key": "client",
     "x-goog-api-key": "client",
+    "ocp-apim-subscription-key": "client",
     "cookie": "session=client",
 }
 
@@ -89,16 +90,34 @@ def test_nothing_is_invented() -> None:
         ("/v1/embeddings", "authorization", "Bearer sk-1"),
         (MESSAGES, "x-api-key", "sk-1"),
         (GEMINI, "x-goog-api-key", "sk-1"),
+        # What no dialect answers is of an API all the same.
+        (f"{MESSAGES}/count_tokens", "x-api-key", "sk-1"),
+        ("/v1beta/models", "x-goog-api-key", "sk-1"),
+        ("/v1beta/models/m:countTokens", "x-goog-api-key", "sk-1"),
+        ("/v1beta/openai/models", "authorization", "Bearer sk-1"),
     ],
 )
 def test_a_key_of_the_gateway_replaces_the_credentials_of_the_client(
     monkeypatch: pytest.MonkeyPatch, path: str, name: str, value: str
 ) -> None:
     monkeypatch.setenv("KEY", "sk-1")
-    target = f"{path}?key=client&k%65y=client&alt=sse"
+    target = f"{path}?key=client&k%65y=client&alt=sse&api-key=client&access_token=client"
     _, seen = asked(target, upstream={"api_key_env": "KEY"}, **CREDENTIALS)
     assert [item for item in seen.headers if item[0] in CREDENTIALS] == [(name, value)]
     assert seen.target == f"{path}?alt=sse"
+
+
+def test_the_header_of_a_key_may_be_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY", "sk-1")
+    for header, value in (("api-key", "sk-1"), ("authorization", "Bearer sk-1")):
+        _, seen = asked(MESSAGES, upstream={"api_key_env": "KEY", "key_header": header}, **CREDENTIALS)
+        assert [item for item in seen.headers if item[0] in CREDENTIALS] == [(header, value)]
+
+
+def test_a_large_head_of_the_upstream_passes() -> None:
+    sent = [("x-long", "a" * 60_000), *((f"x-{number}", "1") for number in range(300))]
+    response, _ = asked(reply=json_reply({}, headers=sent))
+    assert [item for item in response.headers.multi_items() if item[0].startswith("x-") and item in sent] == sent
 
 
 @pytest.mark.parametrize("reply", [Reply(chunks=CHAT_STREAM), json_reply({}), Reply(headers=[("content-type", "a/b")])])

@@ -12,10 +12,11 @@ import httpx
 import pytest
 from live.client import Client
 from live.watch import run
+from sse_fast.gateway import create_app
 
 from gateway.bodies import CHAT, CHAT_BODY, CHAT_STREAM, DONE, MESSAGES, ask, event
 from gateway.running import client, config, serving
-from gateway.upstream import EVENTS, JSON, Reply, Seen, Upstream, json_reply
+from gateway.upstream import BROKEN, EVENTS, JSON, Reply, Seen, Upstream, json_reply
 
 ALIAS = {"models": {"fast": "real-1"}}
 
@@ -208,6 +209,61 @@ def test_the_model_in_the_path_of_gemini() -> None:
     response, seen = asked(Reply(chunks=[chunk]), path=path, json={"contents": []})
     assert seen.target == path.replace("fast", "real-1")
     assert response.content == chunk.replace(b"real-1", b"fast")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "mapped"),
+    [
+        ("/v1/embeddings", {"model": "fast"}, {"model": "real-1"}),
+        ("/v1/messages/count_tokens", {"model": "fast"}, {"model": "real-1"}),
+        ("/v1beta/models/fast:countTokens", {"model": "models/fast"}, {"model": "models/real-1"}),
+        (
+            "/v1beta/models/fast:batchEmbedContents",
+            {"requests": [{"model": "models/fast"}, {"model": "models/x"}]},
+            {"requests": [{"model": "models/real-1"}, {"model": "models/x"}]},
+        ),
+        (
+            "/v1/messages/batches",
+            {"requests": [{"params": {"model": "fast"}}]},
+            {"requests": [{"params": {"model": "real-1"}}]},
+        ),
+    ],
+)
+def test_the_model_where_no_dialect_knows_the_answer(path: str, body: Any, mapped: Any) -> None:
+    response, seen = asked(json_reply({"model": "real-1", "data": []}), path=path, json=body)
+    assert seen.json == mapped
+    assert seen.target == path.replace("fast", "real-1")
+    # Who named the alias is told it.
+    named = "fast" if "requests" not in body or "models/" in path else "real-1"
+    assert response.json() == {"model": named, "data": []}
+    stream = [event({"type": "delta", "model": "real-1"})]
+    response, _ = asked(Reply(chunks=stream), path="/v1/audio/speech", json=ask())
+    assert response.content == stream[0].replace(b"real-1", b"fast")
+
+
+def test_an_error_has_the_form_of_its_api_where_it_has_no_dialect() -> None:
+    for path, member in (("/v1/messages/count_tokens", "type"), ("/v1beta/models/m:countTokens", "status")):
+        response, _ = asked(BROKEN, path=path, json=ask())
+        assert response.status_code == 502
+        assert member in {**response.json(), **response.json()["error"]}
+        assert "param" not in response.json()["error"]
+
+
+def test_a_web_socket_is_refused() -> None:
+    sent: list[Any] = []
+
+    async def scenario() -> None:
+        async def receive() -> Any:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message["type"])
+
+        scope = {"type": "websocket", "path": "/v1/realtime", "headers": [], "query_string": b""}
+        await create_app(config("http://a"))(scope, receive, send)
+
+    run(scenario())
+    assert sent == ["websocket.close"]
 
 
 def test_the_own_form_of_each_dialect() -> None:

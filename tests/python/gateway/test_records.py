@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+import httpx
+import pytest
 from live.watch import run
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.bodies import CHAT, CHAT_BODY, CHAT_STREAM, MESSAGES, USAGE, ask, chat_chunk, event
+from gateway.observed import PATIENCE, observed, route, until
 from gateway.running import client, config, records, serving
 from gateway.upstream import Reply, Upstream, json_reply
 
@@ -112,6 +118,20 @@ def test_messages() -> None:
     assert line["usage"] == {"input": 5, "output": 9, "total": 14}
 
 
+def test_what_no_dialect_knows() -> None:
+    body = {"model": "real-1", "data": [], "usage": {"prompt_tokens": 3, "total_tokens": 3}}
+    line, metrics = told(json_reply(body), path="/v1/embeddings", json=ask())
+    assert (line["dialect"], line["model"], line["upstream_model"]) == (None, "fast", "real-1")
+    assert line["usage"] == {"input": 3, "total": 3}
+    assert metrics["sse_fast_tokens_total", "main", "fast", "input"] == 3
+
+
+def test_a_response_that_failed() -> None:
+    failed = event({"type": "response.failed", "response": {"status": "failed", "error": {"code": "x"}}})
+    line, _ = told(Reply(chunks=[failed]), path="/v1/responses", json=ask())
+    assert (line["status"], line["outcome"]) == (200, "upstream_error")
+
+
 def test_a_broken_stream() -> None:
     line, metrics = told(Reply(chunks=[chat_chunk("Hel"), 0.05], end="rst"), json=ask())
     assert (line["status"], line["outcome"]) == (200, "upstream_error")
@@ -152,6 +172,32 @@ def test_streams_in_progress() -> None:
                 async with asyncio.timeout(10):
                     while Metrics((await http.get(url + "/metrics")).text)[("sse_fast_streams",)]:
                         await asyncio.sleep(0.01)
+
+    run(scenario())
+
+
+def test_the_streams_of_a_worker_that_died_are_none(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with Upstream() as upstream:
+            upstream.will(Reply(chunks=[chat_chunk("Hel")], end="hang"))
+            async with observed(tmp_path, route("/v1", upstream.url), workers=2) as gateway, client() as http:
+                url = f"http://127.0.0.1:{gateway.port}"
+                async with http.stream("POST", url + CHAT, json=ask()) as response:
+                    pieces = response.aiter_raw()
+                    await anext(pieces)
+                    assert Metrics((await http.get(url + "/metrics")).text)[("sse_fast_streams",)] == 1
+                    for pid in gateway.workers:
+                        os.kill(pid, signal.SIGKILL)
+                    with pytest.raises(httpx.TransportError):
+                        await anext(pieces)
+                await until(gateway.is_ready)
+
+                async def is_over() -> bool:
+                    return Metrics((await http.get(url + "/metrics")).text)[("sse_fast_streams",)] == 0
+
+                async with asyncio.timeout(PATIENCE):
+                    while not await is_over():
+                        await asyncio.sleep(0.1)
 
     run(scenario())
 
