@@ -28,7 +28,7 @@ def serve(config: Config) -> None:
     """Serve until SIGTERM or SIGINT. Raises `OSError` where the address cannot be had."""
     host, _, port = config.listen.rpartition(":")
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
-    os.makedirs(os.environ.get("PROMETHEUS_MULTIPROC_DIR") or os.curdir, exist_ok=True)
+    os.makedirs(os.environ.get("PROMETHEUS_MULTIPROC_DIR") or os.curdir, exist_ok=True)  # raises before the port opens
     server = uvicorn.Config(
         partial(_app, config),
         factory=True,
