@@ -95,8 +95,10 @@ class SDK:
     def _client(self, transport: Any, is_async: bool, options: dict[str, Any]) -> Any:
         http_client = getattr(self.http, "AsyncClient" if is_async else "Client")(transport=transport)
         if self.api == "gemini":
-            name = "httpx_async_client" if is_async else "httpx_client"
-            client = self.genai.Client(api_key="k", http_options=self.genai.types.HttpOptions(**{name: http_client}))
+            # One of its own it would close when it is collected, in a task of whichever loop runs then.
+            both = {"httpx_client": self.http.Client, "httpx_async_client": self.http.AsyncClient}
+            clients = {name: make(transport=transport) for name, make in both.items()}
+            client = self.genai.Client(api_key="k", http_options=self.genai.types.HttpOptions(**clients))
             return client.aio if is_async else client
         kind = {"messages": "Anthropic"}.get(self.api, "OpenAI")
         kind = f"Async{kind}" if is_async else kind

@@ -12,9 +12,9 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import sse_fast
@@ -23,6 +23,7 @@ from live.upstream import listener
 from sse_fast.asgi.protocol import Protocol
 from sse_fast.gateway import Config, create_app
 
+T = TypeVar("T")
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 ROOT = Path(sse_fast.__file__).parents[1]
 
@@ -121,6 +122,16 @@ class Process:
         assert self.process.stderr is not None
         self.errors += await self.process.stderr.read()
         return await self.process.wait()
+
+
+async def interrupted(reading: asyncio.Future[T], interrupt: Callable[[], object]) -> T:
+    """What is read while it is interrupted again and again: a stalled process takes two signals for one."""
+    while not reading.done():
+        with contextlib.suppress(ProcessLookupError):
+            interrupt()
+        for _ in range(10):
+            await asyncio.wait({reading}, timeout=0.05)
+    return reading.result()
 
 
 @contextlib.asynccontextmanager

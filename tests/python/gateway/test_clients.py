@@ -14,7 +14,7 @@ from gateway.bodies import CHAT, CHAT_STREAM, MESSAGES, ask, chat_chunk
 from gateway.running import client, config, records, serving
 from gateway.upstream import JSON, Reply, Upstream, json_reply, reset
 
-LIMITED = {"max_request_bytes": 1000, "timeouts": {"request": 0.3}}
+LIMITED = {"max_request_bytes": 1000}
 AUDIO = ("content-type", "audio/wav")
 
 
@@ -96,7 +96,7 @@ def test_a_body_that_does_not_come(kind: str) -> None:
         assert "connection: close" in head
         assert b'"type":"error"' in await client.reader.read()
 
-    record = talk(scene, json_reply({}), **LIMITED)
+    record = talk(scene, json_reply({}), timeouts={"request": 0.3})
     assert (record["status"], record["outcome"], record["dialect"]) == (408, "refused", "messages")
 
 
@@ -204,10 +204,13 @@ class TestLeaving:
 
             async def scene(client: Talk, upstream: Upstream, kind: Any = kind) -> None:
                 await client.say(f"POST {CHAT} HTTP/1.1", ": ".join(kind), "content-length: 10", body=b"{")
-                await asyncio.sleep(0.1)
-                leave(client)
                 if kind == AUDIO:
-                    await (await upstream.asked()).gone.wait()
+                    seen = await upstream.asked()
+                    leave(client)
+                    await seen.gone.wait()
+                else:
+                    await asyncio.sleep(0.1)
+                    leave(client)
 
             record = talk(scene, json_reply({}))
             assert (record["status"], record["outcome"]) == (499, "cancelled")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections import Counter
@@ -14,6 +15,7 @@ from live.watch import allow_descriptors, run
 
 from gateway.bodies import CHAT, CHAT_STREAM, DONE, MESSAGES, ask, event
 from gateway.observed import PATIENCE, Observed, Post, observed, route, until
+from gateway.running import interrupted
 from gateway.upstream import Reply, Upstream, reset
 
 EACH = 50
@@ -111,11 +113,22 @@ def test_a_second_signal(tmp_path: Path, signals: str, workers: int) -> None:
                 Post(gateway.port, CHAT, ask()) as client,
             ):
                 await client.until(len(CHAT_STREAM[0]))
-                for name in signals.split():
-                    for pid in {gateway.gateway.process.pid, *gateway.workers}:  # as a terminal does, and systemd
-                        os.kill(pid, getattr(signal, f"SIG{name}"))
-                    await asyncio.sleep(0.7)
-                body = await asyncio.wait_for(client.rest(), PATIENCE)
+                pids = {gateway.gateway.process.pid, *gateway.workers}
+
+                def send(name: str) -> None:
+                    for pid in pids:  # as a terminal does, and systemd
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(pid, getattr(signal, f"SIG{name}"))
+
+                first, second = signals.split()
+                send(first)
+                await asyncio.sleep(0.7)
+                reading = asyncio.ensure_future(client.rest())
+                if at_once:
+                    body = await asyncio.wait_for(interrupted(reading, lambda: send(second)), PATIENCE)
+                else:
+                    send(second)
+                    body = await asyncio.wait_for(reading, PATIENCE)
                 assert at_once or (client.complete and LAST_WORDS.encode() in body)
                 assert await gateway.ended() in ((0, 130) if "INT" in signals else (0,))
                 assert [record["outcome"] in ("refused", "cancelled") for record in gateway.records] == [True]

@@ -14,7 +14,7 @@ import pytest
 from live.watch import run, soon
 
 from gateway.bodies import CHAT, CHAT_BODY, CHAT_STREAM, MESSAGES, ask, chat_chunk
-from gateway.running import client, process
+from gateway.running import client, interrupted, process
 from gateway.upstream import Reply, Upstream, json_reply
 
 SLOW = Reply(chunks=[CHAT_STREAM[0], 2.0, *CHAT_STREAM[1:]])
@@ -61,7 +61,7 @@ def test_an_open_stream_may_end_by_itself(tmp_path: Path, workers: int) -> None:
                     body += b"".join([chunk async for chunk in chunks])
                 assert body == b"".join(CHAT_STREAM).replace(b"real-1", b"fast")
                 assert (await gateway.record())["outcome"] == "completed"
-                assert await soon(gateway.ended()) == 0
+                assert await soon(gateway.ended(), 20) == 0
                 with pytest.raises(httpx.ConnectError):
                     await http.get(gateway.url + "/healthz")
 
@@ -86,7 +86,7 @@ def test_after_the_grace_it_ends_with_an_error_event(tmp_path: Path, path: str, 
                 await upstream.seen[0].gone.wait()
                 record = await gateway.record()
                 assert (record["status"], record["outcome"]) == (200, "refused")
-                assert await soon(gateway.ended()) == 0
+                assert await soon(gateway.ended(), 20) == 0
                 assert gateway.errors == b""
 
     run(scenario())
@@ -113,7 +113,7 @@ def test_what_has_no_answer_yet_gets_one_after_the_grace(tmp_path: Path) -> None
                     await asking[2]
                 for seen in upstream.seen:
                     await seen.gone.wait()
-                assert await soon(gateway.ended()) == 0
+                assert await soon(gateway.ended(), 20) == 0
 
     run(scenario())
 
@@ -126,12 +126,12 @@ def test_ctrl_c_and_once_more(tmp_path: Path, workers: int) -> None:
             file = configuration(tmp_path, upstream, shutdown_grace=30, workers=workers)
             async with process(file, own_group=True) as gateway, client() as http:
                 async with http.stream("POST", gateway.url + CHAT, json=ask()) as response:
-                    for _ in range(2):
-                        os.killpg(gateway.process.pid, signal.SIGINT)  # as a terminal does
-                        await asyncio.sleep(1.0)
-                    assert b"shutting down" in await response.aread()
+                    reading = asyncio.ensure_future(response.aread())
+                    # As a terminal does.
+                    body = await interrupted(reading, lambda: os.killpg(gateway.process.pid, signal.SIGINT))
+                    assert b"shutting down" in body
                 assert (await gateway.record())["outcome"] == "refused"
-                assert await soon(gateway.ended()) == (130 if workers == 1 else 0)
+                assert await soon(gateway.ended(), 20) == (130 if workers == 1 else 0)
                 if workers == 1:  # of two, one may have been beginning
                     assert gateway.errors == b""
 
@@ -162,7 +162,7 @@ def test_no_connection_is_taken_while_workers_end(tmp_path: Path) -> None:
                     async with asyncio.timeout(10):
                         while not await refused(gateway.url):
                             await asyncio.sleep(0.05)
-                assert await soon(gateway.ended()) == 0
+                assert await soon(gateway.ended(), 20) == 0
 
     run(scenario())
 
@@ -182,7 +182,7 @@ def test_workers_count_together(tmp_path: Path) -> None:
                 assert [line.rpartition(" ")[2] for line in lines] == ["20.0"]
                 assert len({record["id"] for record in records}) == 20
                 gateway.terminate()
-                assert await soon(gateway.ended()) == 0
+                assert await soon(gateway.ended(), 20) == 0
                 assert gateway.errors == b""
 
     run(scenario())

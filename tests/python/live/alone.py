@@ -67,6 +67,7 @@ async def gateway_process(upstream: str, library: str) -> AsyncIterator[Process]
         if process.returncode is None:
             process.kill()
             await process.wait()
+        process._transport.close()  # type: ignore[attr-defined]  # the pipes, where nobody has read them to their end
 
 
 async def main(upstream: str, library: str) -> None:

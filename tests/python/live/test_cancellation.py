@@ -81,8 +81,9 @@ def test_more_cancels_while_it_closes(options: dict[str, Any], source_type: Call
 
 
 @every_mode
-def test_cancels_all_the_time(options: dict[str, Any]) -> None:
+def test_cancels_all_the_time(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """As an anyio cancel scope does it, which never tires."""
+    monkeypatch.setattr("sse_fast.aio.closing.GRACE", 60)
 
     async def scenario() -> None:
         for first in range(1, 12):
@@ -321,7 +322,7 @@ def test_drain_cancelled_again_while_it_drains_and_at_its_end() -> None:
 
 def test_drain_stops_at_its_timeout() -> None:
     async def scenario() -> None:
-        watched = Watched(Source(read_steps=10**9), on_disconnect="drain", drain_timeout=0.02)
+        watched = Watched(Source(read_steps=10**9), on_disconnect="drain", drain_timeout=0.5)
         task = asyncio.create_task(watched.consume())
         await steps(4)
         task.cancel()

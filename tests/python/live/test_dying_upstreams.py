@@ -24,7 +24,8 @@ WHOLE = 3
 """Events that came before the upstream died; half of another one did, too."""
 SENT, EXPECTED = b"".join(STREAM.sent[:WHOLE]), b"".join(STREAM.expected[:WHOLE])
 HALF = STREAM.sent[WHOLE][:30]
-SHORT = 0.2
+SHORT = 2.0
+"""A timeout, within which the client has read what came before."""
 
 
 class Fault:
@@ -103,7 +104,7 @@ async def comments_only(exchange: Exchange, read: asyncio.Event) -> None:
     await exchange.body(SENT)
     while not exchange.gone.is_set():
         await exchange.body(COMMENT)
-        await asyncio.sleep(SHORT / 10)
+        await asyncio.sleep(0.02)
 
 
 async def reset_before_the_first_byte(exchange: Exchange, read: asyncio.Event) -> None:
@@ -193,6 +194,8 @@ def test_upstreams_that_die(server: Server, library: str) -> None:
         async with proxied(server, library) as (upstream, gateway, port), asyncio.TaskGroup() as group:
             for number, fault in enumerate(FAULTS):
                 if fault.only not in (None, library):
+                    continue
+                if fault.die in (silence, comments_only) and server is not SERVERS[0]:  # they take long
                     continue
                 for errors in ("raise", "event"):
                     name = f"/{fault.die.__name__}/{number}/{errors}"

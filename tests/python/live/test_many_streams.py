@@ -50,4 +50,4 @@ def test_2000_streams_at_once(server: Server) -> None:
             outcomes = [report.outcome for plan in gateway.plans.values() for report in plan.reports]
             assert outcomes == ["completed"] * STREAMS
 
-    run(scenario(), server.loop_factory)
+    run(scenario(), server.loop_factory, seconds=180)

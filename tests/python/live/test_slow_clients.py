@@ -46,7 +46,7 @@ def test_a_client_of_1_kib_a_second_and_100_mib(library: str, path: str) -> None
             gateway.forget_peak()
             async with Client(gateway.port, path) as client:
                 await soon(client.headers())
-                await soon(exchange.stalls(0.5))
+                await soon(exchange.stalls(2), 20)
                 stalled_at = exchange.sent
                 for _ in range(4):
                     await client.read(SLOWLY // 4)

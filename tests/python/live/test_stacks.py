@@ -13,7 +13,7 @@ from live.events import RULES, Stream
 from live.gateway import Gateway, proxied
 from live.servers import SERVERS, Server, every_server
 from live.upstream import Exchange, Upstream
-from live.watch import named, run, soon
+from live.watch import SOON, named, run, soon
 
 STREAM = Stream(10)
 SEEN = 3
@@ -148,6 +148,11 @@ def test_the_middleware_around_an_application_that_streams(server: Server) -> No
         taken = asyncio.Semaphore(0)
         outcomes: list[Any] = []
 
+        async def told_of(count: int) -> None:
+            async with asyncio.timeout(SOON):
+                while len(outcomes) < count:
+                    await asyncio.sleep(0.005)
+
         async def events() -> AsyncIterator[bytes]:
             for event in STREAM.sent:
                 await taken.acquire()
@@ -178,20 +183,20 @@ def test_the_middleware_around_an_application_that_streams(server: Server) -> No
                     await soon(client.until(received))
                 assert await soon(client.rest()) == STREAM.output
                 assert client.complete
+            await told_of(1)
             assert outcomes == ["completed"]
 
             async with Client(port, "/dying") as client:
                 assert await soon(client.rest()) == STREAM.expected[0]
                 assert not client.complete
+            await told_of(2)
             assert outcomes == ["completed", "upstream_error"]
 
             for leave in (Client.close, Client.reset):
                 async with Client(port, "/endless") as client:
                     await soon(client.until(1000))
                     leave(client)
-                    async with asyncio.timeout(5):
-                        while len(outcomes) < 3 + (leave is Client.reset):
-                            await asyncio.sleep(0.01)
+                    await told_of(3 + (leave is Client.reset))
             assert outcomes[2:] == ["cancelled", "cancelled"]
 
         outcomes.clear()
@@ -200,6 +205,7 @@ def test_the_middleware_around_an_application_that_streams(server: Server) -> No
             async with Client(port, "/dying") as client:
                 assert (await soon(client.rest())).startswith(STREAM.expected[0] + b"event: error\n")
                 assert client.complete
+            await told_of(1)
             assert outcomes == ["upstream_error"]
 
     run(scenario(), server.loop_factory)
@@ -220,19 +226,25 @@ def test_a_time_limit_around_the_application(server: Server, heartbeat: float | 
 
             async def limited(scope: Any, receive: Any, send: Any) -> None:
                 try:
-                    async with asyncio.timeout(0.1 if scope["type"] == "http" else None):
+                    async with asyncio.timeout(None) as limit:
+                        if scope["type"] == "http":
+                            limits.append(limit)
                         await gateway.app(scope, receive, send)
                 except TimeoutError as error:
-                    limits.append((error, asyncio.current_task().cancelling()))  # type: ignore[union-attr]
+                    raised.append((error, asyncio.current_task().cancelling()))  # type: ignore[union-attr]
 
-            limits: list[tuple[TimeoutError, int]] = []
+            limits: list[asyncio.Timeout] = []
+            raised: list[tuple[TimeoutError, int]] = []
             exchange = upstream.expect("/", hang)
             plan = gateway.plan("/", heartbeat=heartbeat)
             async with server.serve(limited) as port, Client(port, "/") as client:
+                await soon(client.until(len(b"".join(STREAM.expected[:SEEN]))))
+                (limit,) = limits
+                limit.reschedule(asyncio.get_running_loop().time())
                 assert await soon(client.rest()) == b"".join(STREAM.expected[:SEEN])
                 assert not client.complete
                 await soon(exchange.gone.wait())
-            assert [cancelling for _, cancelling in limits] == [0]
+            assert [cancelling for _, cancelling in raised] == [0]
             assert await plan.outcome() == "cancelled"
 
     run(scenario(), server.loop_factory)

@@ -13,7 +13,7 @@ import pytest
 from sse_fast import Rewriter
 from sse_fast.aio import RewriteStream, StreamReport
 
-from live.watch import run, soon
+from live.watch import SOON, run, soon
 from live.watched import DRAIN, LONG, MODES, steps
 
 PUMPED: dict[str, dict[str, Any]] = {name: options for name, options in MODES.items() if options} | {"drain": DRAIN}
@@ -86,8 +86,10 @@ def test_a_stream_dropped_between_chunks_is_closed_without_a_word(options: dict[
             assert await anext(owner.stream)
 
         await drop()
-        await asyncio.sleep(0.03)  # A timer holds the stream until it rings.
-        gc.collect()
+        async with asyncio.timeout(SOON):
+            while not reports:  # A timer holds the stream until it rings.
+                await asyncio.sleep(0.01)
+                gc.collect()
         await asyncio.sleep(0.01)
         assert len(reports) == 1
 
@@ -216,18 +218,19 @@ def test_a_source_that_awaits_what_it_must_not_gets_an_error(options: dict[str, 
 
 def test_heartbeats_and_a_peek_with_a_timeout_come_to_their_turn_between_bare_yields() -> None:
     async def scenario() -> None:
-        loop = asyncio.get_running_loop()
+        has_beaten = False
 
         async def source() -> AsyncIterator[bytes]:
-            end = loop.time() + 0.3
-            while loop.time() < end:
+            while not has_beaten:
                 await asyncio.sleep(0)
             yield FIRST
 
         async with RewriteStream(source(), Rewriter([]), heartbeat=0.01) as stream:
             tap = stream.tap("client")
             assert await stream.peek(timeout=0.02) is None
-            received = [chunk async for chunk in stream]
+            received = [await soon(anext(stream))]
+            has_beaten = True
+            received += [chunk async for chunk in stream]
         assert is_beat(received[0])
         assert received[-1] == FIRST
         assert await tap.read() == b"".join(received)  # A beat that a tap has seen has been sent.

@@ -75,10 +75,11 @@ class Exchange:
     async def stalls(self, quiet: float, *, enough: int = sys.maxsize) -> None:
         """Wait until nothing has gone out for so many seconds, or enough bytes to be sure that it will come to that."""
         await self.asked.wait()
-        before = -1
-        while before != self.sent < enough:
+        still = 0
+        while still < 10 and self.sent < enough:  # a stall of the machine is one look
             before = self.sent
-            await asyncio.sleep(quiet)
+            await asyncio.sleep(quiet / 10)
+            still = still + 1 if self.sent == before else 0
 
     def reset(self) -> None:
         reset(self._writer.transport)

@@ -58,10 +58,11 @@ class Connection(socketserver.StreamRequestHandler):
         self.server.sockets.append(self.connection)
 
     def handle(self) -> None:
-        while self._answers_one():
-            pass
+        with suppress(ConnectionError):
+            while self._takes_one():
+                pass
 
-    def _answers_one(self) -> bool:
+    def _takes_one(self) -> bool:
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             line = self.rfile.readline()
@@ -71,6 +72,13 @@ class Connection(socketserver.StreamRequestHandler):
         length = next((int(line[15:]) for line in head.lower().splitlines() if line.startswith(b"content-length:")), 0)
         self.rfile.read(length)
         self.server.requests.append(head)
+        try:
+            return self._answers()
+        except ConnectionError:  # a write met it first
+            self.server.left.set()
+            return False
+
+    def _answers(self) -> bool:
         self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n")
         self.wfile.write(b"Content-Type: %s\r\n\r\n" % self.server.content_type.encode())
         for step in self.server.script:
@@ -110,12 +118,13 @@ class Connection2(Connection):
         config = importlib.import_module("h2.config").H2Configuration(client_side=False)
         state = h2.H2Connection(config)
         state.initiate_connection()
-        self.connection.sendall(state.data_to_send())
-        while data := self.connection.recv(65536):
-            for event in state.receive_data(data):
-                if isinstance(event, events.RequestReceived):
-                    self._answer(state, event.stream_id)
+        with suppress(ConnectionError):
             self.connection.sendall(state.data_to_send())
+            while data := self.connection.recv(65536):
+                for event in state.receive_data(data):
+                    if isinstance(event, events.RequestReceived):
+                        self._answer(state, event.stream_id)
+                self.connection.sendall(state.data_to_send())
 
     def _answer(self, state: Any, stream: int) -> None:
         self.server.requests.append(b"")

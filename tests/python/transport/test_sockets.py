@@ -30,12 +30,11 @@ async def test_the_loop_is_not_blocked(library: str) -> None:
     blockbuster = pytest.importorskip("blockbuster")
     kit = Kit(pytest.importorskip(library), True)
     with Upstream.running(ONE, TWO) as upstream:
-        transport = RewriteTransport(RULES)
-        client = kit.library.AsyncClient(transport=transport)
-        with blockbuster.blockbuster_ctx():
-            for _ in range(2):
-                assert (await client.get(upstream.url)).content == ONE_MASKED + TWO_MASKED
-            await client.aclose()
+        async with kit.client(RewriteTransport(RULES)) as client:
+            with blockbuster.blockbuster_ctx():
+                for _ in range(2):
+                    assert (await client.get(upstream.url)).content == ONE_MASKED + TWO_MASKED
+                await client.aclose()
     assert upstream.connections == 1
 
 
@@ -141,7 +140,7 @@ async def test_a_reset_comes_as_httpx_says_it(kit: Kit) -> None:
 async def test_the_timeout_of_a_read_comes_as_httpx_says_it(kit: Kit) -> None:
     with Upstream.running(ONE, HANG) as upstream:
         inner = network(kit)
-        timeout = kit.library.Timeout(None, read=0.05)
+        timeout = kit.library.Timeout(None, read=1.0)
         received = await kit.get(RewriteTransport(RULES, transport=inner), url=upstream.url, timeout=timeout)
     assert received.body == ONE_MASKED
     assert type(received.error) is kit.library.ReadTimeout

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from live.client import Client
-from live.watch import allow_descriptors, run
+from live.watch import PACES, allow_descriptors, run
 
 from gateway.attacks.raw import statuses
 from gateway.attacks.witness import attacked
@@ -17,7 +17,7 @@ from gateway.observed import PATIENCE, Post, observed, route, until
 from gateway.upstream import Reply, Upstream, json_reply
 
 EACH = 60
-ALLOWED = 1.0
+ALLOWED = 2.0
 """Seconds for a request to come."""
 MEMORY = 100 << 10
 """Bytes for each of them."""
@@ -134,22 +134,23 @@ def test_a_client_that_reads_slowly_is_not_left(tmp_path: Path) -> None:
     """For longer than nothing leaves the gateway, whose kernel takes more when a third of what it holds has gone."""
     events = [chat_chunk("x" * 10_000)] * 1000
 
-    async def scenario() -> None:
+    async def is_served_on(pace: float) -> bool:
         async with (
             Upstream() as upstream,
-            attacked(tmp_path, route("/v1", upstream.url), timeouts={"send": 0.3}) as gateway,
+            attacked(tmp_path, route("/v1", upstream.url), timeouts={"send": 0.3 * pace}) as gateway,
         ):
             upstream.will(Reply(chunks=events, end="hang"))
             async with Post(gateway.port, CHAT, ask(), receive_buffer=1 << 14) as client:
                 for _ in range(40):
-                    assert await client.read(1 << 14)
-                    await asyncio.sleep(0.05)
+                    if not await client.read(1 << 14):
+                        return False
+                    await asyncio.sleep(0.05 * pace)
                 assert len(client.body) < sum(map(len, events)) / 2
-                assert upstream._tasks
-                assert gateway.records == []
+                served = bool(upstream._tasks) and gateway.records == []
             await until(lambda: not upstream._tasks)
+            return served
 
-    run(scenario())
+    assert any(run(is_served_on(pace)) for pace in PACES)
 
 
 async def settled(upstream: Upstream) -> None:

@@ -19,7 +19,7 @@ from gateway.observed import Observed, observed, route, until
 
 PATH = "/witness/v1/chat/completions"
 PACE = 0.005
-LONGEST_SILENCE = 3.0
+LONGEST_SILENCE = 10.0
 """Seconds between two events at the client; generous, for a machine that does other things meanwhile."""
 RULES = [{"op": "replace", "path": "$.model", "value": "ours"}]
 

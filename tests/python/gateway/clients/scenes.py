@@ -141,10 +141,10 @@ async def _play(all_scenes: dict[str, Scene], ask: Ask) -> dict[str, Played]:
     return dict(zip(all_scenes, [Played(*each) for each in went], strict=True))
 
 
-async def happens(condition: Callable[[], bool]) -> bool:
+async def happens(condition: Callable[[], bool], seconds: float = SOON) -> bool:
     """Whether it does, within a generous bound."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(SOON):
+        async with asyncio.timeout(seconds):
             while not condition():
                 await asyncio.sleep(0.005)
     return condition()

@@ -128,10 +128,10 @@ async def _shown() -> dict[str, Shown]:
                     seen = iter(upstream.seen[1:-1])
                     asked = [[next(seen) for _ in act.replies] for act in ACTS.values()]
                     leaving = [each for each, act in zip(asked, ACTS.values(), strict=True) if "leaves" in act.does]
-                    gone = {id(each): await happens(each[-1].gone.is_set) for each in leaving[:-1]}
+                    gone = {id(each): await happens(each[-1].gone.is_set, 20) for each in leaving[:-1]}
                     assert not leaving[-1][-1].gone.is_set()
                     process.terminate()
-                    gone[id(leaving[-1])] = await happens(leaving[-1][-1].gone.is_set)
+                    gone[id(leaving[-1])] = await happens(leaving[-1][-1].gone.is_set, 20)
                 await lines.of(requests)
     of = {line["id"]: line for line in lines}
     return {

@@ -57,6 +57,7 @@ async def asked(client: Client, url: str, scenes: Sequence[Scene]) -> AsyncItera
         if process.returncode is None:
             process.kill()
             await process.wait()
+        process._transport.close()  # type: ignore[attr-defined]  # the pipes, where nobody has read them to their end
 
 
 @pytest.fixture(scope="module", params=CLIENTS, ids=lambda client: f"{client.module}-{client.name}")
