@@ -8,7 +8,8 @@ from urllib.parse import quote, unquote
 
 from sse_fast.rules import Capture, Rules
 
-_MODEL = re.compile("(?<=/models/)[^/]+(?=(?::|%3[Aa])[A-Za-z]+/?$)")
+# Google's methods; ids of models have colons, too, as ft:gpt-4o:acme::AbCd.
+_MODEL = re.compile("(?<=/models/)[^/]+(?=(?::|%3[Aa])(?:[a-z]+[A-Z][A-Za-z]*|predict)/?$)")
 _STREAMS = re.compile("(?::|%3[Aa])stream[A-Z][A-Za-z]*/?$")
 _BODY = Rules([Capture("model", "$.model"), Capture("stream", "$.stream")])
 

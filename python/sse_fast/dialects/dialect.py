@@ -205,7 +205,7 @@ class Dialect:
     def authorization(self, key: str, *, header: str | None = None) -> tuple[str, str]:
         """The header that asks with a key: that of the API, or this one."""
         header = header or self.key_header
-        return header, f"Bearer {key}" if header == "authorization" else key
+        return header, f"Bearer {key}" if header.lower() == "authorization" else key
 
     def serves(self, path: str) -> bool:
         """Whether a request with this path speaks this dialect."""

@@ -84,5 +84,5 @@ gemini = Dialect(
     keep_alive=b"\r\n",
     key_header="x-goog-api-key",
     # Of the Gemini API, but for what speaks as OpenAI does there.
-    api_paths=(r"/v1(?:alpha|beta)\d*/(?!openai/)", "/models/[^/]+:[A-Za-z]+$"),
+    api_paths=(r"/v1(?:alpha|beta)\d*/(?!openai/)", "/models/[^/:]+:(?:[a-z]+[A-Z][A-Za-z]*|predict)$"),
 )

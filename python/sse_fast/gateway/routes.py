@@ -25,7 +25,8 @@ class Route:
         self.name = settings.name or settings.path or "/"
         self.heartbeat = settings.heartbeat
         self.upstreams = [Upstream(each, settings, index) for index, each in enumerate(settings.upstreams)]
-        self.aliases = {alias for upstream in self.upstreams for alias in upstream.models}
+        aliases = [alias for upstream in self.upstreams for alias in upstream.models]
+        self.aliases = {*aliases, *(f"models/{alias}" for alias in aliases)}  # as Google's bodies name them
         self._dialect = get(settings.dialect) if settings.dialect else None
         self._options: dict[str, Any] = settings.model_dump(include=OPTIONS)
         self._policies = settings.model_dump(include=POLICIES, exclude_none=True)

@@ -28,7 +28,8 @@ def serve(config: Config) -> None:
     """Serve until SIGTERM or SIGINT. Raises `OSError` where the address cannot be had."""
     host, _, port = config.listen.rpartition(":")
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
-    os.makedirs(os.environ.get("PROMETHEUS_MULTIPROC_DIR") or os.curdir, exist_ok=True)  # raises before the port opens
+    if directory := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        os.makedirs(directory, exist_ok=True)  # raises before the port opens
     server = uvicorn.Config(
         partial(_app, config),
         factory=True,
@@ -51,7 +52,7 @@ def serve(config: Config) -> None:
             uvicorn.Server(server).run([listening])
             return
         with tempfile.TemporaryDirectory(prefix="sse-fast-gateway-") as directory:
-            os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", directory)
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = os.environ.get("PROMETHEUS_MULTIPROC_DIR") or directory
             Workers(server, [listening]).run()
 
 

@@ -37,7 +37,7 @@ class Upstream:
                 f"the variable {settings.api_key_env} holds no key: one has visible ASCII and nothing else"
             )
         # Google's bodies name them as paths do.
-        images = self.models | {f"models/{alias}": f"models/{model}" for alias, model in self.models.items()}
+        images = {f"models/{alias}": f"models/{model}" for alias, model in self.models.items()} | self.models
         self._rules = Rules([*(Map(path, images) for path in MODELS if images), *route.request_rules])
 
     async def ask(self, session: ClientSession, request: Request, api: Dialect) -> ClientResponse:

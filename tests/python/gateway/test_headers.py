@@ -95,6 +95,8 @@ def test_nothing_is_invented() -> None:
         ("/v1beta/models", "x-goog-api-key", "sk-1"),
         ("/v1beta/models/m:countTokens", "x-goog-api-key", "sk-1"),
         ("/v1beta/openai/models", "authorization", "Bearer sk-1"),
+        ("/v1/models/llama3:latest", "authorization", "Bearer sk-1"),
+        ("/v1/models/ft:gpt-4o-mini:acme::AbCd", "authorization", "Bearer sk-1"),
     ],
 )
 def test_a_key_of_the_gateway_replaces_the_credentials_of_the_client(

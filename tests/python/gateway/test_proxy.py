@@ -241,6 +241,13 @@ def test_the_model_where_no_dialect_knows_the_answer(path: str, body: Any, mappe
     assert response.content == stream[0].replace(b"real-1", b"fast")
 
 
+def test_models_that_are_named_as_google_names_them() -> None:
+    route = {"models": {"fast": "real-1", "models/best": "real-2"}}
+    for model, mapped in {"models/fast": "models/real-1", "models/best": "real-2", "models/x": "models/x"}.items():
+        response, seen = asked(json_reply({"model": mapped}), json=ask(model), route=route)
+        assert (seen.json["model"], response.json()) == (mapped, {"model": model})
+
+
 def test_an_error_has_the_form_of_its_api_where_it_has_no_dialect() -> None:
     for path, member in (("/v1/messages/count_tokens", "type"), ("/v1beta/models/m:countTokens", "status")):
         response, _ = asked(BROKEN, path=path, json=ask())
