@@ -91,7 +91,10 @@ class Protocol(HttpToolsProtocol):
         raise ValueError(reason)  # for the parser, which makes an error of its own of it
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no request, and say why where that is known."""
+        """Refuse what is no request, and say why where that is known; not into an answer that is under way."""
+        if self._running is not None and self._running.response_started and not self._running.response_complete:
+            self.transport.close()
+            return
         super().send_400_response(self._reason or msg)
 
     def on_body(self, body: bytes) -> None:

@@ -11,7 +11,7 @@ from live.watch import named, run
 from gateway.attacks.raw import LAST, say, statuses
 from gateway.attacks.witness import attacked
 from gateway.observed import route
-from gateway.upstream import Seen, Upstream, json_reply
+from gateway.upstream import Reply, Seen, Upstream, json_reply
 
 BODY = '{"model":"m"}'
 HEAD = "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n"
@@ -95,6 +95,22 @@ def test_what_has_two_meanings_has_none(tmp_path: Path) -> None:
                 answer = await named(name, say(gateway.port, data.encode("latin-1")))
                 assert statuses(answer) == [400], name
                 assert upstream.seen == [], name
+
+    run(scenario())
+
+
+def test_no_refusal_stands_in_the_middle_of_an_answer(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with Upstream() as upstream, attacked(tmp_path, route("/v1", upstream.url)) as gateway:
+            upstream.will(Reply(chunks=[b"data: 1\n\n"], end="hang"))
+            reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+            writer.write(f"{HEAD}content-length: 2\r\n\r\n{{}}".encode())
+            answer = await reader.readuntil(b"data: 1\n\n")
+            writer.write(b"GET /v1 HTTP/1.1\r\n\r\n")
+            answer += await reader.read()
+            writer.close()
+            assert statuses(answer) == [200]
+            assert b"400" not in answer
 
     run(scenario())
 
