@@ -62,7 +62,7 @@ async def ask(
             method,
             URL(url, encoded=True),
             # It writes UTF-8 where the client's bytes were read as latin-1.
-            headers=[(name, value.encode("latin-1").decode(errors="replace")) for name, value in headers],
+            headers=[(name.lower(), value.encode("latin-1").decode(errors="replace")) for name, value in headers],
             skip_auto_headers=_UNSAID,
             data=BytesIO(body) if isinstance(body, bytes) else body,
             allow_redirects=False,

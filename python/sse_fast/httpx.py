@@ -201,7 +201,7 @@ class RewriteTransport(_Transport):
 
     def _options_for(self, response: Response) -> dict[str, Any]:
         # Of an error, whatever its type says, no end is known: the client is to have its status.
-        return self._options if response.is_success else {**self._options, "dialect": None}
+        return self._options if response.is_success else {**self._options, "dialect": None, "errors": "raise"}
 
     def _rewriter(self, rules: Rules) -> Rewriter:
         return Rewriter(rules, **self._policies)

@@ -212,3 +212,53 @@ async def test_a_cancel_of_something_else_while_closing_hides_no_error(mode: dic
     stream = Stream(Helped(event(1)), **mode)
     assert await stream.read() == [event(1, "alias")]
     assert isinstance(stream.report.error, asyncio.CancelledError)
+
+
+@every_mode
+async def test_fail_in_the_body_of_the_loop_cancels_nobody(mode: dict[str, Any]) -> None:
+    stream = Stream(Upstream(event(1), event(2)), errors="event", dialect=OwnDialect(), **mode)
+    outputs = []
+    async with stream.stream as chunks:
+        async for chunk in chunks:
+            outputs.append(chunk)
+            if len(outputs) == 1:
+                stream.stream.fail(OSError())
+                await asyncio.sleep(0)
+    assert outputs == [event(1, "alias"), b"event: error\ndata: OSError after 1\n\n"]
+
+
+@every_mode
+async def test_fail_and_aclose_reach_a_peek(mode: dict[str, Any]) -> None:
+    for fails in (True, False):
+        upstream = Upstream(asyncio.Event())
+        stream = RewriteStream(upstream, Rewriter(RULES), **mode)
+        peeking = asyncio.create_task(stream.peek())
+        await asyncio.sleep(MOMENT)
+        if fails:
+            stream.fail(RefusalError(503, "no more"))
+            with pytest.raises(RefusalError):
+                await peeking
+        else:
+            await stream.aclose()
+            assert await peeking is None
+        if fails or "on_disconnect" not in mode:
+            assert upstream.closings == 1
+
+
+@every_mode
+async def test_all_owners_are_closed_whatever_closing_raises(mode: dict[str, Any]) -> None:
+    async def source() -> AsyncIterator[bytes]:
+        try:
+            yield event(1)
+            yield event(2)
+        finally:
+            raise BaseExceptionGroup("closing", [asyncio.CancelledError(), OSError()])
+
+    owner = Upstream()
+    stream = Stream(source(), response=owner, **mode)
+    with contextlib.suppress(BaseExceptionGroup):
+        async with stream.stream as chunks:
+            await anext(aiter(chunks))
+    await asyncio.sleep(MOMENT)
+    assert owner.closings == 1
+    assert len(stream.reports) == 1

@@ -45,6 +45,7 @@ class Source:
                 # A task group held over a yield wraps even the GeneratorExit that closes its generator.
                 _, rest = group.split(GeneratorExit)
                 if rest is not None:
+                    await self._close_each(cancels)
                     raise rest from None
             except BaseException as error:
                 # A cancel of one step does not keep the others from their turn.

@@ -64,8 +64,9 @@ class RewriteMiddleware:
             rewriter = Rewriter(
                 rules, max_held=max_held, on_invalid=on_invalid, comments=comments, empty_blocks=empty_blocks
             )
-            # Of an error, whatever its type says, no end is known.
-            return Passage(rewriter, dialect=dialect if status < 300 else None, errors=errors, on_end=on_end)
+            if status >= 300:  # of an error, whatever its type says, no end is known
+                return Passage(rewriter, on_end=on_end)
+            return Passage(rewriter, dialect=dialect, errors=errors, on_end=on_end)
 
         new_passage(Rules(), 200)  # what would be refused in every request is refused here
         self._new_passage = new_passage

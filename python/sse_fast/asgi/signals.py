@@ -16,7 +16,8 @@ def hearing(hear: Callable[[int], bool]) -> Iterator[None]:
     """Call ``hear`` in this loop for each SIGINT and SIGTERM that the server hears, for as long as the block, which is
     that of a lifespan. Where it returns true, the server is told, too; that is what ends it.
 
-    Outside of the main thread nobody hears of signals, and where the server has no handlers, nobody else does.
+    It is for servers that hear by `signal.signal`, as uvicorn does. Outside of the main thread nobody hears of signals,
+    and where the server has no handlers, nobody else does.
     """
     loop = asyncio.get_running_loop()
     theirs: dict[int, Any] = {}
