@@ -186,8 +186,9 @@ def test_events_with_data_feed_the_idle_timeout() -> None:
             async with Client(port, "/") as client:
                 output, beats = without(await client.rest(), KEEP_ALIVE)
             outcome = await plan.outcome()
-            assert (output == stream.output) == (outcome == "completed")
-            assert beats > 0 or outcome != "completed"
+            if outcome == "completed":
+                assert output == stream.output
+                assert beats > 0
             return outcome
 
     assert "completed" in (run(scenario(pace)) for pace in PACES)
@@ -214,7 +215,7 @@ def test_a_client_that_does_not_read_is_no_idle_upstream() -> None:
                 await asyncio.sleep(0.6 * pace)
                 output, _ = without(await client.rest(), KEEP_ALIVE)
             outcome = await plan.outcome()
-            assert (output == stream.output * 10) == (outcome == "completed")
+            assert output == stream.output * 10 or outcome != "completed"
             return outcome
 
     assert "completed" in (run(scenario(pace)) for pace in PACES)
