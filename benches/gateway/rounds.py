@@ -35,7 +35,7 @@ class Load:
         return self.pace * self.count
 
     def __str__(self) -> str:
-        each = f"{self.streams:,} streams of {self.count:,} chunks"
+        each = f"{self.streams:,} stream{'s' * (self.streams > 1)} of {self.count:,} chunks"
         return f"{each}, {1 / self.pace:g} a second" if self.pace else f"{each}, as fast as they go"
 
 

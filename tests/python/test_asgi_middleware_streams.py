@@ -212,6 +212,10 @@ async def test_of_an_error_no_end_of_a_stream_is_asked() -> None:
     case = Case(app(start(SSE, status=400), *bodies(b'{"error":{}}')), dialect=Dialect())
     server = await case.run()
     assert (server.complete, server.body) == (True, b'{"error":{}}')
+    # Where it is one, and breaks off, no event is added to it that is of no API.
+    case = Case(app(start(SSE, status=400), *bodies(ONE, HALF)), dialect=Dialect(), errors="event")
+    server = await case.fails(TruncatedError, "in the middle of an event")
+    assert server.body == ONE_MASKED
 
 
 async def test_F26_an_application_that_returns_too_early() -> None:

@@ -81,6 +81,8 @@ def test_the_model_in_a_path_is_replaced(path: str, expected: str) -> None:
 )
 def test_a_key_goes_where_the_api_looks_for_it(dialect: Dialect, header: tuple[str, str]) -> None:
     assert dialect.authorization("sk-1") == header
+    assert dialect.authorization("sk-1", header="Authorization") == ("Authorization", "Bearer sk-1")
+    assert dialect.authorization("sk-1", header="api-key") == ("api-key", "sk-1")
 
 
 def test_the_model_of_a_json_body() -> None:

@@ -202,6 +202,18 @@ def test_the_streams_of_a_worker_that_died_are_none(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_an_empty_name_of_the_directory_for_metrics_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
+    monkeypatch.chdir(tmp_path)
+
+    async def scenario() -> None:
+        async with observed(tmp_path, route("/v1", "http://a"), workers=2) as gateway, client() as http:
+            assert (await http.get(f"http://127.0.0.1:{gateway.port}/metrics")).status_code == 200
+
+    run(scenario())
+    assert [file.name for file in tmp_path.iterdir()] == ["gateway.toml"]
+
+
 def test_usage_is_the_same_whatever_is_hidden() -> None:
     route = {"strip_cost": True, "drop_usage_chunk": True}
     line, _ = told(Reply(chunks=CHAT_STREAM), route=route, json=ask())

@@ -72,6 +72,10 @@ async def test_of_an_error_no_end_of_a_stream_is_asked(kit: Kit) -> None:
     transport = RewriteTransport(chat_completions.captures(), transport=inner, dialect=chat_completions)
     received = await kit.get(transport)
     assert (received.response.status_code, received.body, received.error) == (429, text, None)
+    # Where it is one, and breaks off, no event is added to it that is of no API.
+    inner = Inner(kit.library, [ONE, TWO[:9]], status=429)
+    received = await kit.get(RewriteTransport(RULES, transport=inner, dialect=chat_completions, errors="event"))
+    assert (received.body, type(received.error)) == (ONE_MASKED, kit.library.RemoteProtocolError)
 
 
 @pytest.mark.anyio
