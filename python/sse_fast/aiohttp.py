@@ -53,9 +53,9 @@ async def ask(
 ) -> aiohttp.ClientResponse:
     """The response, as soon as its headers are there; it is yours to close. No redirect is followed.
 
-    ``url`` is percent-encoded. The values of headers are bytes read as latin-1, as ASGI has them; what is no UTF-8 among
-    these aiohttp cannot send, and becomes U+FFFD. Names go out in lower case. A body that is not bytes is sent while it
-    comes, in chunks unless there is a Content-Length. Raises `aiohttp.ClientError` and `OSError`, and the
+    ``url`` is percent-encoded. The values of headers are bytes read as latin-1, as ASGI has them; aiohttp can send no
+    bytes that are no UTF-8, and these become U+FFFD. Names go out in lower case. A body that is not bytes is sent while
+    it comes, in chunks unless there is a Content-Length. Raises `aiohttp.ClientError` and `OSError`, and the
     `RefusalError` that reading such a body came to (`sse_fast.asgi.request.RequestBody`).
     """
     try:
